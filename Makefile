@@ -1,0 +1,20 @@
+.PHONY: drill test check setup
+BIN := .venv/bin
+
+drill:           ## set-up, then the main drill: a data center dies under load
+	@scripts/setup docker
+	@$(BIN)/drillbook run center-loss
+
+test:            ## set-up, then every test, real drills included
+	@scripts/setup docker
+	@$(BIN)/drillbook prepare
+	@$(BIN)/pytest
+
+check:           ## lint and types
+	@scripts/setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+setup:           ## what drill and test need, and nothing else
+	@scripts/setup docker
