@@ -1,0 +1,490 @@
+"""A topology that is running: a few general primitives, of which faults, runbooks and measurements are built.
+
+A Cluster is found again by another process from `standing.json` (see `Standing`): it holds no state of its own beyond
+connections. Roles are asked of the databases, never of the configuration.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import requests
+
+from topologies import engine, links
+from topologies.addresses import DOOR, Addresses
+from topologies.database import Database, DatabaseState, wait_for
+from topologies.model import Center, Node, Topology
+from topologies.nodes import DATA_DIRECTORY, DOOR_COMMAND_PORT, SCOPE
+
+HTTP_TIMEOUT_S = 2.0
+STORE_TIMEOUT_S = 0.5
+EXECUTE_TIMEOUT_S = 120
+
+
+class ClusterError(Exception):
+    """A primitive failed: says what was asked of which node, and what it answered."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands in Docker, as written to standing.json: enough for another process to take hold of it."""
+
+    run_id: str
+    directory: str
+    topology: str
+    settings: dict[str, Any]
+    networks: dict[str, str]  # subnet by center, and the door's own
+    door_port: int
+    toxiproxy: bool
+    node_image: str
+    prefix: str  # of container, network and volume names
+
+    @staticmethod
+    def read(path: Path) -> Standing:
+        return Standing(**json.loads(path.read_text(encoding="utf-8")))
+
+    def text(self) -> str:
+        return json.dumps(self.__dict__, indent=2) + "\n"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command in a container ended with."""
+
+    exit_code: int
+    output: str
+
+
+class Cluster:
+    def __init__(self, topology: Topology, standing: Standing) -> None:
+        self.topology = topology
+        self.standing = standing
+        self.run_id = standing.run_id
+        self.addresses = Addresses(topology, {name: IPv4Network(net) for name, net in standing.networks.items()})
+        self.door_url = f"http://127.0.0.1:{standing.door_port}"
+        self.client = engine.connect()
+        self._local = threading.local()
+        self._answered: dict[tuple[str, ...], str] = {}
+
+    # --- Names --------------------------------------------------------------------------------------------------------
+    def container_name(self, name: str) -> str:
+        return f"{self.standing.prefix}-{name}"
+
+    def container(self, name: str) -> Any:
+        return self.client.containers.get(self.container_name(name))
+
+    def container_names(self) -> list[str]:
+        """Every container by its short name: nodes, links, the door."""
+        return [n.name for n in self.topology.nodes()] + [self.link_name(p) for p in self.addresses.pairs()] + [DOOR]
+
+    @staticmethod
+    def link_name(pair: tuple[str, str]) -> str:
+        return f"link-{pair[0]}-{pair[1]}"
+
+    def databases(self, center: Center | None = None) -> list[Node]:
+        nodes = self.topology.nodes("postgres") if center is None else center.nodes
+        return [n for n in nodes if n.kind == "postgres"]
+
+    # --- Observing ----------------------------------------------------------------------------------------------------
+    def database(self, node: str) -> Database:
+        """This thread's connection to a node."""
+        kept: dict[str, Database] = self._local.__dict__.setdefault("databases", {})
+        if node not in kept:
+            kept[node] = Database(self.addresses.node(node))
+        return kept[node]
+
+    def state(self, node: str) -> DatabaseState | None:
+        """What the database says of itself; None when it does not answer."""
+        if not self.listening(node, 5432):
+            self.database(node).close()
+            return None
+        try:
+            return self.database(node).state()
+        except psycopg.Error:
+            return None
+
+    def states(self) -> dict[str, DatabaseState | None]:
+        names = [n.name for n in self.databases()]
+        with ThreadPoolExecutor(len(names)) as pool:
+            return dict(zip(names, pool.map(self.fresh_state, names), strict=True))
+
+    def fresh_state(self, node: str) -> DatabaseState | None:
+        """As `state`, on a connection that is closed again: for use from passing threads."""
+        try:
+            return self.state(node)
+        finally:
+            self.database(node).close()
+
+    def primaries(self) -> list[Node]:
+        """Every database that says it is a primary, newest timeline first."""
+        found = [(s.timeline or 0, name) for name, s in self.states().items() if s is not None and not s.in_recovery]
+        return [self.topology.node(name) for _timeline, name in sorted(found, reverse=True)]
+
+    def primary(self) -> Node | None:
+        """The primary, as the databases say; the newest timeline where there are several; None where there is none."""
+        found = self.primaries()
+        return found[0] if found else None
+
+    def wait_primary(self, *, within_s: float) -> Node:
+        node = wait_for(self.primary, within_s=within_s, what="a primary")
+        assert isinstance(node, Node)
+        return node
+
+    def listening(self, node: str, port: int, *, within_s: float = 0.5) -> bool:
+        """Whether the node takes a TCP connection from the host."""
+        try:
+            with socket.create_connection((self.addresses.node(node), port), timeout=within_s):
+                return True
+        except OSError:
+            return False
+
+    def answers(self, node: str) -> bool:
+        """Whether the node does its work, asked above TCP."""
+        kind, address = self.topology.node(node).kind, self.addresses.node(node)
+        if kind == "postgres":
+            return self.fresh_state(node) is not None
+        if kind == "etcd":
+            return self.http_status(f"http://{address}:2379/version") == 200
+        if kind == "bank":
+            return self.http_status(f"http://{address}:8080/ready") in (200, 503)
+        return self.listening(node, 5432)
+
+    def http_status(self, url: str) -> int | None:
+        try:
+            return self.http().get(url, timeout=HTTP_TIMEOUT_S).status_code
+        except requests.RequestException:
+            return None
+
+    def http(self) -> requests.Session:
+        if not hasattr(self._local, "session"):
+            self._local.session = requests.Session()
+            self._local.session.trust_env = False
+        session: requests.Session = self._local.session
+        return session
+
+    def reaches(self, source: str, target: str) -> bool:
+        """Dials from center `source` to center `target` now, above TCP: a proxy accepts for a dead backend."""
+        probe = self.first(target, "etcd") if self.running(self.first(target, "etcd")) else self.first(target, "bank")
+        port, path = (2379, "/version") if probe.endswith("etcd") else (8080, "/ready")
+        caller = next((n.name for n in self.topology.center(source).nodes if n.kind != "etcd" and self.running(n.name)), None)
+        if caller is None:
+            return False
+        script = (
+            "import http.client,sys\n"
+            f"c=http.client.HTTPConnection('{probe}',{port},timeout=1.5)\n"
+            f"c.request('GET','{path}');c.getresponse().read()"
+        )
+        return self.execute(caller, ["python3", "-c", script]).exit_code == 0
+
+    def carries(self, source: str, target: str) -> bool:
+        """Sends datagrams from `source` to `target`: a one-way cut stalls TCP both ways, UDP tells the direction."""
+        sender, receiver = self.first(source, "haproxy"), self.first(target, "haproxy")
+        listen = "import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.bind(('',9753));s.settimeout(2);s.recvfrom(9)"
+        send = (
+            "import socket,time;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
+            f"for _ in range(15):\n s.sendto(b'drill',('{receiver}',9753));time.sleep(.1)"
+        )
+        with ThreadPoolExecutor(2) as pool:
+            heard = pool.submit(self.execute, receiver, ["python3", "-c", listen])
+            pool.submit(self.execute, sender, ["python3", "-c", send]).result()
+            return heard.result().exit_code == 0
+
+    def first(self, center: str, kind: str) -> str:
+        return next(n.name for n in self.topology.center(center).nodes if n.kind == kind)
+
+    def running(self, name: str) -> bool:
+        return engine.is_running(self.client, self.container_name(name))
+
+    def container_state(self, name: str) -> dict[str, Any]:
+        """Docker's own view: Status, ExitCode, Running, FinishedAt …"""
+        state: dict[str, Any] = self.container(name).attrs["State"]
+        return state
+
+    def reach_matrix(self) -> list[dict[str, Any]]:
+        """`[{source, target, ok}]` for each directed link, dialled at once."""
+        pairs = [(li.source, li.target) for li in self.topology.links]
+        with ThreadPoolExecutor(len(pairs)) as pool:
+            reached = list(pool.map(lambda p: self.reaches(*p), pairs))
+        return [{"source": s, "target": t, "ok": ok} for (s, t), ok in zip(pairs, reached, strict=True)]
+
+    def leader_key(self, store: str) -> str | None:
+        """Who holds the leader key in region-a's or region-b's store; None: nobody.
+
+        Raises ClusterError when no member answers.
+        """
+        members = [n.name for n in self.topology.nodes("etcd") if n.name.endswith("-store") == (store == "region-b")]
+        answer = self.store_call(members, "/v3/kv/range", {"key": b64(f"/service/{SCOPE}/leader")})
+        entries = answer.get("kvs") or []
+        return unb64(entries[0]["value"]) if entries else None
+
+    def move_store_leader(self, center: str) -> bool:
+        """Hand the leadership of region A's store to the member in `center`; True once it leads."""
+        members = {m.name: self.store_status(m.name) for m in self.topology.nodes("etcd") if not m.name.endswith("-store")}
+        wanted = next(name for name in members if self.topology.center_of(name).name == center)
+        target, leader = members[wanted]
+        if leader == target:
+            return True
+        holder = next(name for name, (own, _) in members.items() if own == leader)
+        self.store_call([holder], "/v3/maintenance/transfer-leadership", {"targetID": target})
+        wait_for(lambda: self.store_status(wanted)[1] == target, within_s=10, what=f"{wanted} to lead the store")
+        return True
+
+    def store_status(self, member: str) -> tuple[str, str]:
+        """(the member's own id, the id of the leader as it sees it)."""
+        status = self.store_call([member], "/v3/maintenance/status", {})
+        return status["header"]["member_id"], status["leader"]
+
+    def store_call(self, members: Sequence[str], path: str, body: dict[str, Any]) -> dict[str, Any]:
+        seen = "no member was asked"
+        # Whoever answered last is asked first: a dead member costs a second at each look.
+        last = self._answered.get(tuple(members))
+        for member in sorted(members, key=lambda m: m != last):
+            try:
+                reply = self.http().post(f"http://{self.addresses.node(member)}:2379{path}", json=body, timeout=STORE_TIMEOUT_S)
+                if reply.status_code == 200:
+                    self._answered[tuple(members)] = member
+                    answer: dict[str, Any] = reply.json()
+                    return answer
+                seen = f"{member}: {reply.status_code} {reply.text[:120]}"
+            except requests.RequestException as error:
+                seen = f"{member}: {engine.brief(error)}"
+        raise ClusterError(f"the store did not answer {path}; seen last: {seen}")
+
+    # --- Acting -------------------------------------------------------------------------------------------------------
+    def execute(self, name: str, command: Sequence[str], *, user: str = "root", stdin: str | None = None) -> Ran:
+        """Run a command in a container; its output is stdout and stderr together."""
+        run = ["timeout", str(EXECUTE_TIMEOUT_S), *(command if stdin is None else ["sh", "-c", stdin])]
+        result = self.container(name).exec_run(run, user=user)
+        return Ran(int(result.exit_code), result.output.decode(errors="replace"))
+
+    def script(self, name: str, text: str) -> str:
+        """Run a shell script in a container. Raises ClusterError with its output when it fails.
+
+        Root on the engine's own host enters the container's namespaces directly: 10 ms, where the engine takes 100 and more.
+        """
+        container = self.container(name)
+        pid = own_process(container.attrs["State"]["Pid"], container.id)
+        if pid and (tool := shutil.which("nsenter")):
+            enter = [tool, "--target", str(pid), "--mount", "--net", "/bin/sh", "-c", text]
+            path = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}  # the container's, whatever the caller's is
+            done = subprocess.run(enter, capture_output=True, text=True, timeout=30, check=False, env=path)
+            ran = Ran(done.returncode, done.stdout + done.stderr)
+        else:
+            ran = self.execute(name, [], stdin=text)
+        if ran.exit_code != 0:
+            raise ClusterError(f"a script in {name} ended with {ran.exit_code}: {ran.output.strip()[-300:]}")
+        return ran.output
+
+    def cut(self, paths: Iterable[str]) -> None:
+        """Drop all packets on directed paths (`dc1->dc2`, `door->dc1`), all at once. Safe to run again."""
+        self._on_paths(paths, healing=False)
+
+    def restore(self, paths: Iterable[str]) -> None:
+        """Undo `cut`. Safe to run again, and on paths that were never cut."""
+        self._on_paths(paths, healing=True)
+
+    def _on_paths(self, paths: Iterable[str], *, healing: bool) -> None:
+        scripts: dict[str, list[str]] = {}
+        for path in paths:
+            source, _, target = path.partition("->")
+            if source == DOOR:
+                text = links.door_cut_script(self.addresses, target)
+                name = DOOR
+            else:
+                pair = (min(source, target), max(source, target))
+                text = links.cut_script(self.addresses, pair, source, target)
+                name = self.link_name(pair)
+            scripts.setdefault(name, []).append(links.restore_script(source, target) if healing else text)
+        self._each(lambda name: self.script(name, "\n".join(["set -e", *scripts[name]])), list(scripts))
+
+    def dropped(self, path: str) -> int | None:
+        """Packets dropped by a cut so far; None when the path is not cut."""
+        source, _, target = path.partition("->")
+        name = DOOR if source == DOOR else self.link_name((min(source, target), max(source, target)))
+        return links.dropped(json.loads(self.script(name, links.seen_script())), source, target)
+
+    def kill(self, nodes: Iterable[str]) -> None:
+        """SIGKILL every process of the nodes, at once. A node that is dead already stays dead; returns when all are."""
+        names = list(nodes)
+        found: list[Any] = []
+        self._each(lambda name: found.append(self.container(name)), names)
+        running = [c for c in found if c.status == "running"]
+        # The engine takes a second to kill a dozen, one after the other; a power loss takes them together.
+        pids = [pid for c in running if (pid := own_process(c.attrs["State"]["Pid"], c.id))]
+        if len(pids) == len(running):
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        else:
+            self._each(lambda container: container.kill(signal="SIGKILL"), running)
+        for name in names:
+            wait_for(lambda name=name: not self.running(name), within_s=10, what=f"{name} to be dead", every_s=0.01)
+
+    def start(self, nodes: Iterable[str]) -> None:
+        """Start dead nodes again, with their disks as they were left. Safe on nodes that run."""
+        self._each(lambda name: self.container(name).start(), list(nodes))
+
+    def _each(self, action: Any, things: Sequence[Any]) -> None:
+        if things:
+            with ThreadPoolExecutor(len(things)) as pool:
+                list(pool.map(action, things))
+
+    def set_latency(self, latency_ms: dict[tuple[str, str], float]) -> None:
+        """Change the one-way latency of links, by (source, target). Raises LinkError where Toxiproxy is missing."""
+        if not self.standing.toxiproxy:
+            raise links.LinkError("links run without Toxiproxy here: latency can't be changed (see 'drillbook doctor')")
+        for pair in self.addresses.pairs():
+            wanted = {(p.source, p.target): p.latency_ms for p in self.topology.links} | latency_ms
+            if pair in latency_ms or pair[::-1] in latency_ms:
+                proxy = links.Toxiproxy(self.addresses.link(pair, pair[0]))
+                proxy.set_latency(links.proxies(self.addresses, pair), wanted)
+
+    def patroni(self, node: str, method: str, path: str, body: Any = None, *, timeout_s: float = 30) -> str:
+        """Call a node's Patroni REST interface. Raises ClusterError on any status of 400 or more."""
+        url = f"http://{self.addresses.node(node)}:8008{path}"
+        try:
+            reply = self.http().request(method, url, json=body, timeout=timeout_s)
+        except requests.RequestException as error:
+            raise ClusterError(f"Patroni of {node} did not answer {method} {path}: {engine.brief(error)}") from error
+        if reply.status_code >= 400:
+            raise ClusterError(f"Patroni of {node} refused {method} {path}: {reply.status_code} {reply.text[:200]}")
+        return reply.text
+
+    def door_command(self, command: str) -> str:
+        """One command to the front door's balancer, with its answer."""
+        address = (str(self.addresses.networks[DOOR][2]), DOOR_COMMAND_PORT)
+        with socket.create_connection(address, timeout=HTTP_TIMEOUT_S) as connection:
+            connection.sendall(command.encode() + b"\n")
+            answer = b""
+            while block := connection.recv(65536):
+                answer += block
+        return answer.decode().strip()
+
+    def open_door_to(self, centers: Sequence[str], *, closed: Sequence[str] = ()) -> None:
+        """Let customers into `centers`, keep them out of `closed`. Raises ClusterError when the door says otherwise."""
+        for center, wanted in [*((c, "maint") for c in closed), *((c, "ready") for c in centers)]:
+            said = self.door_command(f"set server bank/{center} state {wanted}")
+            if said:
+                raise ClusterError(f"the door refused to set {center} to {wanted}: {said}")
+
+    def door_servers(self) -> dict[str, str]:
+        """How the door sees each center's bank: UP, DOWN, MAINT …"""
+        rows = [line.split(",") for line in self.door_command("show stat").splitlines() if line]
+        column = rows[0].index("status")
+        return {r[1]: r[column] for r in rows[1:] if r[0] == "bank" and r[1] not in ("FRONTEND", "BACKEND")}
+
+    def sql(self, node: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self.database(node).query(query, *parameters)
+
+    def scrub(self, node: str) -> list[str]:
+        """Read every page of a node's data directory and verify its checksum; what is damaged, in words.
+
+        Reads as a base backup does: from the disk, whatever memory holds.
+        """
+        command = (
+            "pg_basebackup -h /run/postgresql -U postgres -D - -F tar -X none -c fast --no-manifest >/dev/null 2>/tmp/scrub.$$"
+            "; code=$?; cat /tmp/scrub.$$; rm -f /tmp/scrub.$$; exit $code"
+        )
+        ran = self.execute(node, [], user="postgres", stdin=command)
+        if ran.exit_code == 0:
+            return []
+        damaged = [line.strip() for line in ran.output.splitlines() if "checksum" in line]
+        if not damaged:
+            raise ClusterError(f"the scrub of {node} could not read its disk: {ran.output.strip()[-300:]}")
+        return damaged
+
+    # --- Evidence -----------------------------------------------------------------------------------------------------
+    def read_copy(self, node: str, table: str) -> bytes:
+        """One of the bank's tables as it stands on one copy, as CSV, sorted."""
+        with_connection = Database(self.addresses.node(node))
+        try:
+            return with_connection.copy(table)
+        finally:
+            with_connection.close()
+
+    def logs(self, name: str) -> bytes:
+        output: bytes = self.container(name).logs(timestamps=True)
+        return output
+
+    def autopsy(self, node: str) -> tuple[bytes, int | None]:
+        """The payments on a dead node's disk, as CSV, and where its WAL ends (bytes; None when it can't be read).
+
+        Works on a copy of the disk, in a container without a network: the dead node stays as it was left.
+        """
+        from topologies.database import COPY_QUERIES
+
+        query = " ".join(COPY_QUERIES["payments"].split()).replace('"', '\\"')
+        bin_dir = "/usr/lib/postgresql/17/bin"
+        script = f"""set -eu
+cp -a {DATA_DIRECTORY} /tmp/copy
+cd /tmp/copy; rm -f postmaster.pid standby.signal recovery.signal
+from=$({bin_dir}/pg_controldata . | sed -n "s/^Latest checkpoint's REDO location: *//p")
+last=$(ls pg_wal | grep -E '^[0-9A-F]{{24}}$' | sort | tail -1)
+{bin_dir}/pg_waldump -p pg_wal -t $((0x$(echo $last | cut -c1-8))) -s $from 2>&1 >/dev/null |
+  sed -n 's/.*at \\([0-9A-F]*\\/[0-9A-F]*\\).*/END \\1/p' | tail -1
+printf '%s\\n' "COPY ({query}) TO '/tmp/payments.csv' (FORMAT csv, HEADER)" > /tmp/ask.sql
+{bin_dir}/postgres --single -D /tmp/copy -j bank < /tmp/ask.sql > /tmp/single.log 2>&1 || {{ cat /tmp/single.log >&2; exit 1; }}
+echo ROWS
+cat /tmp/payments.csv"""
+        name = f"{self.standing.prefix}-autopsy-{node}"
+        output = self.client.containers.run(
+            self.standing.node_image,
+            ["shell", "setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups", "sh", "-c", script],
+            name=name,
+            remove=True,
+            network_mode="none",
+            labels=engine.labels(self.run_id, self.standing.directory),
+            volumes={self.volume_name(node): {"bind": DATA_DIRECTORY, "mode": "ro"}},
+            stderr=False,
+        )
+        head, _, rows = output.partition(b"ROWS\n")
+        end = next((line[4:] for line in head.decode().splitlines() if line.startswith("END ")), None)
+        return rows, None if end is None else lsn_bytes(end)
+
+    def volume_name(self, node: str) -> str:
+        return f"{self.standing.prefix}-{node}"
+
+    def down(self) -> engine.Leftovers:
+        """Remove everything of this run; returns what the engine would not let go."""
+        return engine.remove(self.client, self.run_id)
+
+
+def own_process(pid: int, container_id: str) -> int | None:
+    """A container's first process, if we may signal it and it is surely that container's; else None.
+
+    Killing it kills every process of the container. Only root on the engine's own host may; others go through the engine.
+    """
+    try:
+        ours = container_id in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return pid if ours and os.geteuid() == 0 else None
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def unb64(text: str) -> str:
+    return base64.b64decode(text).decode()
+
+
+def lsn_bytes(lsn: str) -> int:
+    """`1/2A` as bytes from 0/0."""
+    high, _, low = lsn.partition("/")
+    return (int(high, 16) << 32) + int(low, 16)

@@ -1,0 +1,222 @@
+"""Links between centers: address translation, base latency by Toxiproxy, and cuts. Texts and HTTP only; no Docker here.
+
+A link container stands in both centers' networks. It owns an alias address for each remote node. TCP to a known port goes
+through a Toxiproxy proxy, which adds the latency; everything else is translated as it is. Toxiproxy's HTTP interface is
+spoken directly: see docs/decisions/0003-toxiproxy-client.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from topologies.addresses import DOOR, Addresses
+
+PORTS = {"postgres": (5432, 8008), "etcd": (2379, 2380), "haproxy": (5432,), "bank": (8080,)}
+FIRST_PROXY_PORT = 20000
+API_PORT = 8474
+CUT_TABLE = "drillbook_cut"
+
+
+class LinkError(Exception):
+    """A link did not do what it was told: says what was asked and what it answered."""
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """One TCP port of one remote node, as a center reaches it."""
+
+    name: str  # dc1->dc2-a:5432
+    source: str
+    target: str  # center
+    alias: str
+    port: int
+    listen_port: int
+    upstream: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "listen": f"0.0.0.0:{self.listen_port}", "upstream": self.upstream, "enabled": True}
+
+
+def proxies(addresses: Addresses, pair: tuple[str, str]) -> list[Proxy]:
+    found: list[Proxy] = []
+    for source, target in (pair, pair[::-1]):
+        for node in addresses.topology.center(target).nodes:
+            for port in PORTS[node.kind]:
+                found.append(
+                    Proxy(
+                        name=f"{source}->{node.name}:{port}",
+                        source=source,
+                        target=target,
+                        alias=addresses.seen_from(source, node.name),
+                        port=port,
+                        listen_port=FIRST_PROXY_PORT + len(found),
+                        upstream=f"{addresses.node(node.name)}:{port}",  # a name would resolve to the link itself
+                    )
+                )
+    return found
+
+
+def provision_script(addresses: Addresses, pair: tuple[str, str], *, toxiproxy: bool) -> str:
+    """A shell script for the link's network namespace. Run again after a restart: it replaces what it finds."""
+    topology = addresses.topology
+    lines = ["set -eu"]
+    to_real, to_alias = [], []
+    for source, target in (pair, pair[::-1]):
+        own = addresses.link(pair, source)
+        # Interfaces are found by address: their order varies.
+        lines.append(f"dev=$(ip -o -4 addr show to {own}/32 | awk '{{print $2}}')")
+        lines.append(f'[ -n "$dev" ] || {{ echo "no interface with {own}" >&2; exit 1; }}')
+        for node in topology.center(target).nodes:
+            alias = addresses.seen_from(source, node.name)
+            lines.append(f"ip addr replace {alias}/32 dev $dev")
+            to_real.append(f"{alias} : {addresses.node(node.name)}")
+            to_alias.append(f"{addresses.node(node.name)} : {alias}")
+    redirect = ", ".join(f"{p.alias} . {p.port} : {p.listen_port}" for p in proxies(addresses, pair))
+    through_proxy = f"ip protocol tcp redirect to : ip daddr . tcp dport map {{ {redirect} }}" if toxiproxy else ""
+    lines.append(
+        f"""nft -f - <<'RULES'
+table ip drillbook_link {{}}
+delete table ip drillbook_link
+table ip drillbook_link {{
+  map to_real {{ type ipv4_addr : ipv4_addr; elements = {{ {", ".join(to_real)} }} }}
+  map to_alias {{ type ipv4_addr : ipv4_addr; elements = {{ {", ".join(to_alias)} }} }}
+  chain arriving {{
+    type nat hook prerouting priority dstnat; policy accept;
+    {through_proxy}
+    dnat to ip daddr map @to_real
+  }}
+  chain leaving {{
+    type nat hook postrouting priority srcnat; policy accept;
+    snat to ip saddr map @to_alias
+  }}
+}}
+RULES"""
+    )
+    return "\n".join(lines)
+
+
+def cut_table(source: str, target: str) -> str:
+    """One table for each cut path, so that each is cut, seen and healed by itself."""
+    return f"{CUT_TABLE}_{source}_{target}"
+
+
+def cut_script(addresses: Addresses, pair: tuple[str, str], source: str, target: str) -> str:
+    """Drop what flows from `source` to `target` over the link of `pair`. Safe to run again.
+
+    In two places: by incoming interface before translation, and by outgoing interface after it, else the proxy's own packets
+    escape. The host's own address is spared: the harness must still reach the link.
+    """
+    return f"""set -eu
+arrive=$(ip -o -4 addr show to {addresses.link(pair, source)}/32 | awk '{{print $2}}')
+leave=$(ip -o -4 addr show to {addresses.link(pair, target)}/32 | awk '{{print $2}}')
+[ -n "$arrive" ] && [ -n "$leave" ]
+nft -f - <<RULES
+table ip {cut_table(source, target)} {{}}
+delete table ip {cut_table(source, target)}
+table ip {cut_table(source, target)} {{
+  chain arriving {{
+    type filter hook prerouting priority raw; policy accept;
+    iifname $arrive ip saddr != {addresses.gateway(source)} counter drop
+  }}
+  chain leaving {{
+    type filter hook postrouting priority 200; policy accept;
+    oifname $leave ip daddr != {addresses.gateway(target)} counter drop
+  }}
+}}
+RULES"""
+
+
+def door_cut_script(addresses: Addresses, center: str) -> str:
+    """Drop everything between the door and `center`, both ways. Safe to run again."""
+    network, table = addresses.networks[center], cut_table(DOOR, center)
+    return f"""nft -f - <<'RULES'
+table ip {table} {{}}
+delete table ip {table}
+table ip {table} {{
+  chain arriving {{ type filter hook prerouting priority raw; policy accept; ip saddr {network} counter drop; }}
+  chain leaving {{ type filter hook output priority raw; policy accept; ip daddr {network} counter drop; }}
+}}
+RULES"""
+
+
+def restore_script(source: str, target: str) -> str:
+    """Heal one path. Safe to run again, and on a path that was never cut."""
+    table = cut_table(source, target)
+    return f"nft -f - <<'RULES'\ntable ip {table} {{}}\ndelete table ip {table}\nRULES"
+
+
+def seen_script() -> str:
+    """Lists the cut tables with their counters, as JSON, for `dropped`."""
+    return "nft -j list ruleset"
+
+
+def dropped(ruleset: dict[str, Any], source: str, target: str) -> int | None:
+    """Packets that a cut has dropped so far; None when the path is not cut."""
+    table = cut_table(source, target)
+    entries = ruleset.get("nftables", [])
+    if not any(e.get("table", {}).get("name") == table for e in entries):
+        return None
+    rules = [e["rule"] for e in entries if e.get("rule", {}).get("table") == table]
+    return sum(int(x["counter"]["packets"]) for r in rules for x in r["expr"] if "counter" in x)
+
+
+# The door must not reach beyond the machine.
+DOOR_SCRIPT = "ip route replace unreachable default"
+
+
+class Toxiproxy:
+    """One link's Toxiproxy. Every change is read back; a time-out or an error status is an error here."""
+
+    TIMEOUT_S = 3.0
+
+    def __init__(self, address: str) -> None:
+        self.url = f"http://{address}:{API_PORT}"
+        self.session = requests.Session()
+        self.session.trust_env = False  # a proxy setting of the host must not catch this
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        try:
+            answer = self.session.request(method, self.url + path, json=body, timeout=self.TIMEOUT_S)
+        except requests.RequestException as error:
+            raise LinkError(f"Toxiproxy at {self.url} did not answer {method} {path}: {error}") from error
+        if answer.status_code >= 400:
+            raise LinkError(f"Toxiproxy refused {method} {path}: {answer.status_code} {answer.text.strip()[:200]}")
+        return answer.json() if answer.content else None
+
+    def version(self) -> str:
+        answer = self.call("GET", "/version")
+        return str(answer["version"]) if isinstance(answer, dict) else str(answer)
+
+    def populate(self, wanted: list[Proxy], latency_ms: dict[tuple[str, str], float]) -> None:
+        """Make the proxies and their base latency; `latency_ms` is one way, by (source, target)."""
+        self.call("POST", "/populate", [p.to_json() for p in wanted])
+        for proxy in wanted:
+            for stream, way in (("upstream", (proxy.source, proxy.target)), ("downstream", (proxy.target, proxy.source))):
+                if latency_ms[way] > 0:
+                    self.toxic(proxy.name, stream, latency_ms[way])
+        seen = self.call("GET", "/proxies")
+        missing = [p.name for p in wanted if p.name not in seen]
+        if missing:
+            raise LinkError(f"expected {len(wanted)} proxies at {self.url}; missing {', '.join(missing)}")
+
+    def toxic(self, proxy: str, stream: str, latency_ms: float) -> None:
+        body = {
+            "name": f"base_{stream}",
+            "type": "latency",
+            "stream": stream,
+            "attributes": {"latency": round(latency_ms), "jitter": 0},
+        }
+        self.call("POST", f"/proxies/{proxy}/toxics", body)
+
+    def set_latency(self, wanted: list[Proxy], latency_ms: dict[tuple[str, str], float]) -> None:
+        """Change the base latency of live connections, and read it back."""
+        for proxy in wanted:
+            for stream, way in (("upstream", (proxy.source, proxy.target)), ("downstream", (proxy.target, proxy.source))):
+                path = f"/proxies/{proxy.name}/toxics/base_{stream}"
+                self.call("POST", path, {"attributes": {"latency": round(latency_ms[way]), "jitter": 0}})
+                seen = self.call("GET", path)["attributes"]["latency"]
+                if seen != round(latency_ms[way]):
+                    raise LinkError(f"{proxy.name} {stream}: expected {round(latency_ms[way])} ms; seen {seen} ms")

@@ -1,0 +1,52 @@
+"""Whether every copy is there again: asked of the databases."""
+
+from __future__ import annotations
+
+from topologies.cluster import Cluster, ClusterError
+
+
+def fully_redundant(cluster: Cluster) -> bool:
+    """Every database answers, one is the primary of each store's cluster or streams, and a copy elsewhere is guaranteed."""
+    behind = redundancy_gaps(cluster)
+    if behind:
+        raise ClusterError("; ".join(behind))
+    return True
+
+
+def redundancy_gaps(cluster: Cluster) -> list[str]:
+    """What is missing to full redundancy, in words: a copy that does not answer, does not stream, or is not synchronous."""
+    states = cluster.states()
+    gaps = [f"{name} does not answer" for name, state in states.items() if state is None]
+    alive = {name: state for name, state in states.items() if state is not None}
+    primaries = [name for name, state in alive.items() if not state.in_recovery]
+    if len(primaries) != 1:
+        return [*gaps, f"expected one primary; seen {', '.join(primaries) or 'none'}"]
+    streaming = {r["name"] for state in alive.values() for r in state.replication if r["state"] == "streaming"}
+    gaps += [f"{name} does not stream" for name in alive if name not in streaming and name != primaries[0]]
+    settings, primary = cluster.topology.settings, alive[primaries[0]]
+    # A copy that went past a fork dials again twice a second, and looks like streaming for a moment each time.
+    gaps += [
+        f"{name} follows timeline {state.timeline}, not {primary.timeline}"
+        for name, state in alive.items()
+        if name in streaming and name != primaries[0] and state.timeline != primary.timeline
+    ]
+    # Only region A's own cluster is synchronous; a promoted remote center serves without.
+    if settings["synchronous"] != "off" and cluster.topology.center_of(primaries[0]).region == "A":
+        synchronous = [r["name"] for r in primary.replication if r["sync_state"] in ("sync", "quorum")]
+        if len(synchronous) < settings["synchronous_node_count"]:
+            gaps.append(
+                f"expected {settings['synchronous_node_count']} synchronous copies; seen {', '.join(synchronous) or 'none'}"
+            )
+    return gaps
+
+
+def replay_gaps(cluster: Cluster) -> list[str]:
+    """As `redundancy_gaps`, and whether every standby has replayed what the primary had flushed when it was asked."""
+    if gaps := redundancy_gaps(cluster):
+        return gaps
+    primary = cluster.wait_primary(within_s=5)
+    state = cluster.state(primary.name)
+    if state is None or state.flush_lsn is None:
+        return [f"{primary.name} does not say where its WAL ends"]
+    behind = {name: state.flush_lsn - (other.replay_lsn or 0) for name, other in cluster.states().items() if other is not None}
+    return [f"{name} is {lag} bytes behind" for name, lag in behind.items() if name != primary.name and lag > 0]

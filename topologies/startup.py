@@ -1,0 +1,254 @@
+"""Makes a topology run, with Testcontainers: every container at once, ready when a payment came back that two centers hold.
+
+The only importer of testcontainers. Its own reaper is off: it has no image where no registry answers, cleans neither rules
+nor mounts, and would end a topology that `up` left standing. Our watcher process cleans up instead.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
+
+from docker.errors import APIError
+from docker.types import EndpointConfig, IPAMConfig, IPAMPool
+from testcontainers.core.container import DockerContainer
+
+from topologies import engine, links, nodes
+from topologies.addresses import DOOR, Addresses, free_networks
+from topologies.cluster import Cluster, ClusterError, Standing
+from topologies.database import wait_for
+from topologies.images import Images
+from topologies.model import Topology
+from topologies.redundancy import fully_redundant
+
+Progress = Callable[[str], None]
+READY_WITHIN_S = 90.0
+REDUNDANT_WITHIN_S = 120.0
+
+
+@dataclass(frozen=True)
+class Started:
+    """A running cluster, and seconds from the call to the first payment and to full redundancy (None: not waited for)."""
+
+    cluster: Cluster
+    first_payment_s: float
+    full_redundancy_s: float
+    milestones: dict[str, float]
+
+
+class Startup:
+    """One start. Split into steps so that each fits a screen; use `start`."""
+
+    def __init__(self, topology: Topology, images: Images, *, run_id: str, directory: Path, door_port: int, progress: Progress):
+        self.topology = topology
+        self.images = images
+        self.run_id = run_id
+        self.directory = directory
+        self.progress = progress
+        self.client = engine.connect()
+        self.labels = engine.labels(run_id, str(directory))
+        self.prefix = f"drillbook-{secrets.token_hex(3)}"
+        self.began = time.monotonic()
+        self.milestones: dict[str, float] = {}
+        self.addresses = self.make_networks(door_port)
+        self.standing = Standing(
+            run_id=run_id,
+            directory=str(directory),
+            topology=topology.name,
+            settings=topology.settings,
+            networks={name: str(net) for name, net in self.addresses.networks.items()},
+            door_port=self.door_port,
+            toxiproxy=images.toxiproxy,
+            node_image=images.node,
+            prefix=self.prefix,
+        )
+        (directory / "standing.json").write_text(self.standing.text(), encoding="utf-8")
+
+    def mark(self, name: str) -> None:
+        self.milestones[name] = round(time.monotonic() - self.began, 3)
+        self.progress(f"{self.milestones[name]:.1f} s: {name}")
+
+    def make_networks(self, door_port: int) -> Addresses:
+        self.door_port = door_port or free_port()
+        names = [*(c.name for c in self.topology.centers), DOOR]
+        for _attempt in range(5):
+            taken = engine.taken_networks(self.client)
+            networks = free_networks(names, taken, start=secrets.randbelow(512))
+            try:
+                for name, subnet in networks.items():
+                    self.make_network(name, subnet)
+            except APIError as error:
+                # Somebody took the subnet between the look and the call.
+                engine.remove(self.client, self.run_id)
+                if "overlap" not in str(error):
+                    raise
+                continue
+            self.mark("networks")
+            return Addresses(self.topology, networks)
+        raise engine.EngineError("no free subnets in 198.18.0.0/15 after 5 attempts: run 'drillbook clean'")
+
+    def make_network(self, name: str, subnet: IPv4Network) -> None:
+        pool = IPAMPool(subnet=str(subnet), gateway=str(subnet[1]), iprange=f"{subnet[0]}/25")
+        # check_duplicate is an argument of old engines that new ones reject: leave it out.
+        self.client.networks.create(
+            f"{self.prefix}-{name}",
+            driver="bridge",
+            internal=name != DOOR,
+            ipam=IPAMConfig(pool_configs=[pool]),
+            labels=self.labels,
+        )
+
+    # --- Containers ---------------------------------------------------------------------------------------------------
+    def container(
+        self, name: str, program: nodes.Program, *, image: str, network: str, address: str, published: int = 0, **more: Any
+    ) -> Any:
+        container = DockerContainer(image, docker_client_kw={"timeout": engine.REQUEST_TIMEOUT_S})
+        container.with_name(f"{self.prefix}-{name}").with_command(list(program.command))
+        # A proxy of the host's Docker client would be put into every container, and catch what they say to each other.
+        container.with_envs(NO_PROXY="*", no_proxy="*", **program.environment)
+        if program.volume:
+            volume = f"{self.prefix}-{name}"
+            self.client.volumes.create(volume, labels=self.labels)
+            container.with_volume_mapping(volume, program.volume, "rw")
+        if published:
+            container.ports["8080/tcp"] = ("127.0.0.1", published)  # type: ignore[assignment]
+        full_network = f"{self.prefix}-{network}"
+        container.with_kwargs(
+            hostname=name,
+            labels=self.labels,
+            cap_add=list(program.capabilities),
+            sysctls=program.sysctls,
+            network=full_network,
+            networking_config={full_network: EndpointConfig("1.41", ipv4_address=address)},
+            **more,
+        )
+        container.start()
+        container.get_docker_client().client.close()
+        return container.get_wrapped_container()
+
+    def start_node(self, name: str) -> None:
+        center = self.topology.center_of(name).name
+        self.container(
+            name,
+            nodes.program(self.addresses, self.topology.node(name)),
+            image=self.images.node,
+            network=center,
+            address=self.addresses.node(name),
+            extra_hosts=self.addresses.hosts(center),
+        )
+
+    def start_link(self, pair: tuple[str, str]) -> None:
+        one, other = pair
+        name = Cluster.link_name(pair)
+        container = self.container(
+            name, nodes.link(), image=self.images.link, network=one, address=self.addresses.link(pair, one)
+        )
+        self.join(container.id, other, self.addresses.link(pair, other))
+        script = links.provision_script(self.addresses, pair, toxiproxy=self.images.toxiproxy)
+        done = container.exec_run(["sh", "-c", script])
+        if done.exit_code != 0:
+            raise ClusterError(f"{name} could not be provisioned: {done.output.decode(errors='replace').strip()[-300:]}")
+        if self.images.toxiproxy:
+            proxy = links.Toxiproxy(self.addresses.link(pair, one))
+            wait_for(proxy.version, within_s=20, what=f"Toxiproxy in {name}", every_s=0.02)
+            latency = {(li.source, li.target): li.latency_ms for li in self.topology.links}
+            proxy.populate(links.proxies(self.addresses, pair), latency)
+
+    def start_door(self) -> None:
+        container = self.container(
+            DOOR,
+            nodes.door(self.addresses),
+            image=self.images.node,
+            network=DOOR,
+            address=str(self.addresses.networks[DOOR][2]),
+            published=self.door_port,
+        )
+        for center in self.topology.centers:
+            self.join(container.id, center.name, self.addresses.door(center.name))
+        done = container.exec_run(["sh", "-c", links.DOOR_SCRIPT])
+        if done.exit_code != 0:
+            raise ClusterError(f"the door could not be closed to the outside: {done.output.decode(errors='replace').strip()}")
+
+    def join(self, container_id: str, network: str, address: str) -> None:
+        self.client.networks.get(f"{self.prefix}-{network}").connect(container_id, ipv4_address=address)
+
+    def start_all(self) -> Cluster:
+        """Everything at once, what the others wait for first."""
+        of_kind = {kind: [n.name for n in self.topology.nodes(kind)] for kind in ("etcd", "postgres", "haproxy", "bank")}
+        jobs: list[tuple[Callable[..., None], Any]] = [(self.start_node, n) for n in of_kind["etcd"]]
+        jobs += [(self.start_link, pair) for pair in self.addresses.pairs()]
+        jobs += [(self.start_node, n) for n in of_kind["postgres"]]
+        jobs += [(self.start_node, n) for kind in ("bank", "haproxy") for n in of_kind[kind]]
+        pool = ThreadPoolExecutor(8)
+        try:
+            futures: list[Future[None]] = [pool.submit(self.start_door)]
+            futures += [pool.submit(job, argument) for job, argument in jobs]
+            done, _pending = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        finally:
+            # After an error or Ctrl-C: nothing new starts, and what is being made is there to be removed.
+            pool.shutdown(wait=True, cancel_futures=True)
+        self.mark("containers")
+        return Cluster(self.topology, self.standing)
+
+    # --- Readiness ----------------------------------------------------------------------------------------------------
+    def wait_ready(self, cluster: Cluster) -> Started:
+        """Ready: a payment came back through the front door and stands in two centers; then until every copy streams."""
+        key = f"{self.run_id}-ready-0001"
+        place = cluster.topology.settings["etcd_leader_center"]
+        wait_for(lambda: cluster.move_store_leader(place), within_s=READY_WITHIN_S, what="region A's store")
+        self.mark("store")
+        wait_for(lambda: cluster.leader_key("region-a"), within_s=READY_WITHIN_S, what="the first leader in region A")
+        self.mark("first leader")
+        wait_for(lambda: pay(cluster, key), within_s=READY_WITHIN_S, what="a payment through the front door", every_s=0.02)
+        wait_for(lambda: self.in_two_centers(cluster, key), within_s=READY_WITHIN_S, what="that payment in two centers")
+        self.mark("first payment through the front door, held in two centers")
+        first = self.milestones[next(reversed(self.milestones))]
+        wait_for(lambda: fully_redundant(cluster), within_s=REDUNDANT_WITHIN_S, what="full redundancy")
+        self.mark("full redundancy: every copy streams")
+        return Started(cluster, first, self.milestones[next(reversed(self.milestones))], self.milestones)
+
+    def in_two_centers(self, cluster: Cluster, key: str) -> bool:
+        holders = set()
+        for node in cluster.databases():
+            if cluster.state(node.name) and cluster.sql(node.name, "SELECT 1 FROM payments WHERE key = %s", key):
+                holders.add(cluster.topology.center_of(node.name).name)
+        return len(holders) >= 2
+
+
+def pay(cluster: Cluster, key: str) -> bool:
+    """One payment through the front door, the same one each time; True once it is committed."""
+    body = {"debit": "acc-0000", "credit": "acc-0001", "amount_minor": 1}
+    reply = cluster.http().post(f"{cluster.door_url}/payments", json=body, headers={"Idempotency-Key": key}, timeout=3)
+    if reply.status_code not in (200, 201):
+        raise ClusterError(f"the door answered {reply.status_code}: {reply.text[:160]}")
+    return True
+
+
+def start(topology: Topology, images: Images, *, run_id: str, directory: Path, door_port: int = 0, progress: Progress) -> Started:
+    """Start `topology` and wait until it is fully redundant. Whatever was made is removed again when that fails."""
+    client = engine.connect()
+    try:
+        startup = Startup(topology, images, run_id=run_id, directory=directory, door_port=door_port, progress=progress)
+        return startup.wait_ready(startup.start_all())
+    except BaseException:
+        engine.remove_for_good(client, run_id)
+        (directory / "standing.json").unlink(missing_ok=True)
+        raise
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
