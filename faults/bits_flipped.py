@@ -1,0 +1,102 @@
+"""Bits flip on one node's disk, under a relation's file, and nothing says so until somebody reads the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from faults.node_killed import PRIMARY
+from topologies.cluster import Cluster, ClusterError
+from topologies.model import Check, Effect, Proof, Topology
+from topologies.nodes import DATA_DIRECTORY
+
+PAGE_BYTES = 8192
+OFFSET_IN_PAGE = 5000  # inside the tuples: the header stays sane, only the checksum can tell
+FLIP = """
+import sys
+path, offset, mode = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+with open(path, 'r+b' if mode == 'flip' else 'rb') as file:
+    file.seek(offset)
+    seen = file.read(4)
+    if mode == 'flip':
+        file.seek(offset)
+        file.write(bytes(b ^ 0xFF for b in seen))
+    print(seen.hex())
+"""
+
+
+class BitsFlipped:
+    """Flips 32 bits in page `page` of `relation` on `node` ("primary": whoever it is then). Damages one copy only.
+
+    Dirty pages are written out first, and the page is pushed out of the server's memory before and after, so that the next reader
+    gets what is on the disk. Healed by rebuilding the node from a clean copy: the heal does so if a runbook did not.
+    """
+
+    def __init__(self, relation: str, node: str = PRIMARY, page: int = 0) -> None:
+        self.relation = relation
+        self.target = node
+        self.page = page
+        self.path = ""
+        self.before = ""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"relation": self.relation, "node": self.target, "page": self.page}
+
+    def effect(self, topology: Topology) -> Effect:
+        if self.target != PRIMARY:
+            topology.node(self.target)
+        return Effect()  # nothing stops: that is what makes it dangerous
+
+    def undo(self) -> str:
+        return f"rebuild {self.target} from a clean copy (Patroni's reinitialize)"
+
+    def prepare(self, cluster: Cluster) -> None:
+        if self.target == PRIMARY:
+            self.target = cluster.wait_primary(within_s=10).name
+        rows = cluster.sql(
+            self.target, "SELECT pg_relation_filepath(c), pg_relation_size(c) FROM to_regclass(%s) c", self.relation
+        )
+        path, size = rows[0]
+        if path is None:
+            raise ClusterError(f"no relation {self.relation!r} in the bank's database: expected payments, entries or accounts")
+        if size < (self.page + 1) * PAGE_BYTES:
+            raise ClusterError(f"{self.relation} on {self.target} has {size // PAGE_BYTES} pages: there is no page {self.page}")
+        self.path = f"{DATA_DIRECTORY}/{path}"
+        cluster.sql(self.target, "CHECKPOINT")
+        self.evict(cluster)
+
+    def evict(self, cluster: Cluster) -> None:
+        cluster.sql(
+            self.target,
+            "SELECT pg_buffercache_evict(bufferid) FROM pg_buffercache WHERE relfilenode = pg_relation_filenode(%s) "
+            "AND reldatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) AND relblocknumber = %s",
+            self.relation,
+            self.page,
+        )
+
+    def at_offset(self, cluster: Cluster, mode: str) -> str:
+        offset = self.page * PAGE_BYTES + OFFSET_IN_PAGE
+        ran = cluster.execute(self.target, ["python3", "-c", FLIP, self.path, str(offset), mode])
+        if ran.exit_code != 0:
+            raise ClusterError(f"{self.path} on {self.target} could not be read or changed: {ran.output.strip()[-200:]}")
+        return ran.output.strip()
+
+    def inject(self, cluster: Cluster) -> None:
+        self.before = self.at_offset(cluster, "flip")
+        self.evict(cluster)
+
+    def proof(self, cluster: Cluster) -> Proof:
+        seen = self.at_offset(cluster, "read")
+        wanted = bytes(b ^ 0xFF for b in bytes.fromhex(self.before)).hex() if self.before else "unknown"
+        where = f"{self.relation} page {self.page} on {self.target}"
+        return Proof((Check(where, f"bytes {wanted} (were {self.before})", f"bytes {seen}", seen == wanted),))
+
+    def heal(self, cluster: Cluster) -> None:
+        if self.target == PRIMARY or not cluster.running(self.target):
+            return  # never injected, or not there to rebuild
+        state = cluster.state(self.target)
+        damaged = cluster.scrub(self.target)
+        if damaged and state is not None and not state.in_recovery:
+            raise ClusterError(f"{self.target} is damaged and still the primary: a clean copy must take over first")
+        if damaged:
+            cluster.patroni(self.target, "POST", "/reinitialize", {"force": True})

@@ -1,0 +1,56 @@
+"""Packets between two centers vanish: no reset, no error, only silence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from faults.model import proof_of_cut
+from topologies.cluster import Cluster
+from topologies.model import Check, Effect, Proof, Topology
+
+
+class LinkBlackholed:
+    """`path` is `dc1<->dc2` (both ways) or `dc1->dc2` (one way). Other links keep carrying, so no center is cut off wholly."""
+
+    def __init__(self, path: str) -> None:
+        self.target = path
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"path": self.target}
+
+    def paths(self) -> tuple[str, ...]:
+        if "<->" in self.target:
+            one, other = self.target.split("<->")
+            return (f"{one}->{other}", f"{other}->{one}")
+        return (self.target,)
+
+    def effect(self, topology: Topology) -> Effect:
+        known = {str(link) for link in topology.links}
+        for path in self.paths():
+            if path not in known:
+                raise ValueError(f"no link {path!r}; expected one of {', '.join(sorted(known))}, or both ways as dc1<->dc2")
+        return Effect(cut=self.paths())
+
+    def undo(self) -> str:
+        return f"remove the rules that drop packets on {self.target}"
+
+    def prepare(self, cluster: Cluster) -> None:
+        self.effect(cluster.topology)
+
+    def inject(self, cluster: Cluster) -> None:
+        cluster.cut(self.paths())
+
+    def proof(self, cluster: Cluster) -> Proof:
+        checks = [proof_of_cut(cluster, path) for path in self.paths()]
+        source, target = self.paths()[0].split("->")
+        # A cut of one direction stalls TCP in both: datagrams tell which one it is.
+        for one, other in ((source, target), (target, source)):
+            wanted = f"{one}->{other}" not in self.paths()
+            carried = cluster.carries(one, other)
+            seen = "arrived" if carried else "none arrived"
+            checks.append(Check(f"datagrams {one}->{other}", "arrive" if wanted else "none arrives", seen, carried == wanted))
+        return Proof(tuple(checks))
+
+    def heal(self, cluster: Cluster) -> None:
+        cluster.restore(self.paths())

@@ -1,0 +1,43 @@
+"""One machine dies at once: SIGKILL to all its processes, its network stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from faults.model import proof_of_death
+from topologies.cluster import Cluster
+from topologies.model import Effect, Proof, Topology
+
+PRIMARY = "primary"
+
+
+class NodeKilled:
+    """`node` is a name, or "primary": whoever the databases say it is when the fault is prepared."""
+
+    def __init__(self, node: str) -> None:
+        self.target = node
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"node": self.target}
+
+    def effect(self, topology: Topology) -> Effect:
+        if self.target == PRIMARY:
+            return Effect()  # not known before it is prepared
+        return Effect(down=(topology.node(self.target).name,))
+
+    def undo(self) -> str:
+        return f"start {self.target} again"
+
+    def prepare(self, cluster: Cluster) -> None:
+        if self.target == PRIMARY:
+            self.target = cluster.wait_primary(within_s=10).name
+
+    def inject(self, cluster: Cluster) -> None:
+        cluster.kill([self.target])
+
+    def proof(self, cluster: Cluster) -> Proof:
+        return Proof((proof_of_death(cluster, self.target),))
+
+    def heal(self, cluster: Cluster) -> None:
+        cluster.start([self.target])

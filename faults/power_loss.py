@@ -1,0 +1,80 @@
+"""A whole center, or a whole region, loses power: no goodbye, nothing more on any wire."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from faults.model import proof_of_death
+from topologies.addresses import DOOR
+from topologies.cluster import Cluster
+from topologies.model import Center, Check, Effect, Proof, Topology
+
+
+def outage(topology: Topology, centers: tuple[Center, ...]) -> Effect:
+    """Every node of the centers is down; every path to or from them carries nothing."""
+    cut = [str(link) for center in centers for link in topology.links_of(center.name)]
+    cut += [f"{DOOR}->{center.name}" for center in centers]
+    return Effect(down=tuple(n.name for c in centers for n in c.nodes), cut=tuple(dict.fromkeys(cut)))
+
+
+class CenterPowerLoss:
+    """Every node and link of one center at once.
+
+    The links' packets are dropped first and the nodes killed then: a proxy would still deliver what it holds, and hide a loss.
+    SIGKILL keeps what the kernel had in its page cache: unsynced writes survive here and would not in a real power cut.
+    """
+
+    def __init__(self, center: str) -> None:
+        self.target = center
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"center": self.target}
+
+    def centers(self, topology: Topology) -> tuple[Center, ...]:
+        return (topology.center(self.target),)
+
+    def effect(self, topology: Topology) -> Effect:
+        return outage(topology, self.centers(topology))
+
+    def undo(self) -> str:
+        return f"start every node of {self.target} again, then let its links carry packets"
+
+    def prepare(self, cluster: Cluster) -> None:
+        self.effect(cluster.topology)
+
+    def inject(self, cluster: Cluster) -> None:
+        effect = self.effect(cluster.topology)
+        cluster.cut(effect.cut)
+        cluster.kill(effect.down)
+
+    def proof(self, cluster: Cluster) -> Proof:
+        effect = self.effect(cluster.topology)
+        with ThreadPoolExecutor(len(effect.down)) as pool:
+            checks = list(pool.map(lambda node: proof_of_death(cluster, node), effect.down))
+        for path in effect.cut:
+            packets = cluster.dropped(path)
+            # A dead center sends nothing, so a path away from it may have dropped nothing: the rule itself is the proof.
+            seen = "no rule" if packets is None else f"rule in place, {packets} packets dropped"
+            checks.append(Check(path, "a rule that drops all packets", seen, packets is not None))
+        return Proof(tuple(checks))
+
+    def heal(self, cluster: Cluster) -> None:
+        effect = self.effect(cluster.topology)
+        cluster.restore(effect.cut)
+        cluster.start(effect.down)
+
+
+class RegionLoss(CenterPowerLoss):
+    """Every node and link of every center of a region at once."""
+
+    def __init__(self, region: str) -> None:
+        super().__init__(region)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"region": self.target}
+
+    def centers(self, topology: Topology) -> tuple[Center, ...]:
+        return topology.region(self.target)
