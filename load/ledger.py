@@ -1,0 +1,238 @@
+"""What the probe and the customers share: how a payment is drawn, judged and written down, and when to stop.
+
+docs/evidence.md describes the files. This room imports nothing of ours, so the columns stand here a second time; a
+test holds them against the harness's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import http.client
+import io
+import json
+import os
+import random
+import select
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+PAYMENT_COLUMNS = (
+    "key", "due_ns", "sent_ns", "done_ns", "status", "outcome", "debit", "credit", "amount_minor", "error",
+)  # fmt: skip
+AMOUNT_MINOR_MAX = 1000
+COULD_NOT_START = 3
+START_PATIENCE_S = 10.0
+
+
+class CouldNotStart(Exception):
+    """The door cannot be reached or makes no sense; the process ends with exit code 3 and this one line."""
+
+
+class Door(NamedTuple):
+    host: str
+    port: int
+
+    @staticmethod
+    def parse(url: str) -> Door:
+        """From `http://host:port`. Raises CouldNotStart for anything else."""
+        parts = urlsplit(url)
+        try:
+            port = parts.port or 80
+        except ValueError as error:
+            raise CouldNotStart(f"--door: {error}; seen {url!r}") from error
+        if parts.scheme != "http" or not parts.hostname or parts.path.strip("/"):
+            raise CouldNotStart(f"--door: expected http://host:port; seen {url!r}")
+        return Door(parts.hostname, port)
+
+    @property
+    def authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    def resolve(self, *, timeout_s: float) -> tuple[socket.AddressFamily, Any]:
+        """The family and address at which the door answers; a name may have others where nobody listens.
+
+        Raises CouldNotStart when none does.
+        """
+        try:
+            with socket.create_connection((self.host, self.port), timeout=timeout_s) as connected:
+                return connected.family, connected.getpeername()
+        except OSError as error:
+            raise CouldNotStart(f"expected {self.authority} to accept a connection; seen {error!r}") from error
+
+    def accounts(self, *, timeout_s: float, patience_s: float = 0) -> list[str]:
+        """The account ids to pay between, sorted so that a seed means the same payments on every run.
+
+        A busy machine may close the door for a moment: asks again for `patience_s`. Raises CouldNotStart when GET /accounts
+        does not answer 200 with at least two ids.
+        """
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                return self._accounts(timeout_s=timeout_s)
+            except CouldNotStart:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.1)
+
+    def _accounts(self, *, timeout_s: float) -> list[str]:
+        expected = f"expected GET http://{self.authority}/accounts to answer 200 with two account ids or more"
+        # http.client on purpose: it knows nothing of the environment's proxies.
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
+        try:
+            connection.request("GET", "/accounts")
+            response = connection.getresponse()
+            text = response.read()
+            found = json.loads(text) if response.status == 200 else None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise CouldNotStart(f"{expected}; seen {error!r}. Is the topology up?") from error
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise CouldNotStart(f"{expected}; seen status {response.status}. Is the topology ready?")
+        accounts = found.get("accounts") if isinstance(found, dict) else found
+        ids = {account for account in accounts if isinstance(account, str)} if isinstance(accounts, list) else set()
+        if len(ids) < 2:
+            raise CouldNotStart(f"{expected}; seen {text[:100]!r}")
+        return sorted(ids)
+
+
+class Transfer(NamedTuple):
+    debit: str
+    credit: str
+    amount_minor: int
+
+    @staticmethod
+    def draw(choice: random.Random, accounts: Sequence[str]) -> Transfer:
+        debit, credit = choice.sample(accounts, 2)
+        return Transfer(debit, credit, choice.randint(1, AMOUNT_MINOR_MAX))
+
+    def json_text(self) -> str:
+        return json.dumps(self._asdict())
+
+
+class Row(NamedTuple):
+    """One payment, in the columns of docs/evidence.md. `status` is None when no answer came."""
+
+    key: str
+    due_ns: int
+    sent_ns: int
+    done_ns: int
+    status: int | None
+    transfer: Transfer
+    error: str = ""
+
+    def fields(self) -> list[object]:
+        status = "" if self.status is None else self.status
+        error = " ".join(self.error.split())  # one line a row, whatever the error says
+        return [self.key, self.due_ns, self.sent_ns, self.done_ns, status, outcome(self.status), *self.transfer, error]
+
+
+def outcome(status: int | None) -> str:
+    """What an HTTP status, or its absence, says about a payment (docs/evidence.md)."""
+    if status in (200, 201):
+        return "acknowledged"
+    return "refused" if status in (409, 422, 503) else "unknown"
+
+
+class Ledger:
+    """Appends rows to a CSV file that others read while it grows: every write is whole lines.
+
+    `add` only remembers; `flush` writes. Both may be called from different threads, `flush` from one at a time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # O_EXCL: the ledger of another run is evidence, and never overwritten or added to.
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise CouldNotStart(f"expected to create {path}; seen {error}. Name a new directory with --out.") from error
+        self.recorded = 0  # rows written, not rows remembered
+        self._rows: list[Row] = []
+        self._lock = threading.Lock()
+        self._write([PAYMENT_COLUMNS])
+
+    def add(self, row: Row) -> None:
+        self._rows.append(row)
+
+    def flush(self) -> None:
+        with self._lock:
+            count = len(self._rows)  # rows that arrive meanwhile are the next flush's
+            if count:
+                self._write([row.fields() for row in self._rows[:count]])
+                del self._rows[:count]
+                self.recorded += count
+
+    def close(self) -> None:
+        self.flush()
+        os.fsync(self._file)
+        os.close(self._file)
+
+    def _write(self, lines: Sequence[Sequence[object]]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(lines)
+        data = text.getvalue().encode()
+        while data:
+            data = data[os.write(self._file, data) :]
+
+
+def write_atomically(path: Path, what: dict[str, Any]) -> None:
+    """Write JSON so that a reader, or a crash, sees the whole file or none."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(what, indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+class Guardian:
+    """Whoever started us. When it is gone we stop in order, so that nothing is left behind."""
+
+    def __init__(self, *, parent_pid: int | None, stop_on_eof: bool) -> None:
+        self._parent_pid = parent_pid
+        # A direct parent is watched by getppid, which cannot be fooled by a zombie or by a pid used again.
+        self._direct = parent_pid == os.getppid()
+        self._stop_on_eof = stop_on_eof
+
+    def gone(self) -> bool:
+        """True once the parent has died or stdin has ended. Cheap; never blocks."""
+        return self._parent_gone() or (self._stop_on_eof and self._stdin_ended())
+
+    def _parent_gone(self) -> bool:
+        if self._parent_pid is None:
+            return False
+        if self._direct:
+            return os.getppid() != self._parent_pid
+        try:
+            os.kill(self._parent_pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass  # it is there, and somebody else's
+        return False
+
+    def _stdin_ended(self) -> bool:
+        readable, _, _ = select.select([0], [], [], 0)
+        return bool(readable) and not os.read(0, 4096)
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """The options that the probe and the customers have in common."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--door", required=True, help="http://host:port of the payment service")
+    parser.add_argument("--out", required=True, type=Path, help="the run directory")
+    parser.add_argument("--run-id", required=True, help="begins every key")
+    parser.add_argument("--seed", required=True, type=int, help="of all random choices")
+    parser.add_argument("--timeout-s", type=float, default=3.0, help="patience with one payment")
+    parser.add_argument("--patience-s", type=float, default=START_PATIENCE_S, help="with the first answer of the door")
+    parser.add_argument("--parent-pid", type=int, help="stop when this process is gone")
+    parser.add_argument("--stop-on-eof", action="store_true", help="stop when stdin ends")
+    return parser
