@@ -1,0 +1,271 @@
+"""The command line. Heavy imports wait until a command needs them: `--help` and `list` answer in a quarter of a second."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.drill import catalogue, load_drill
+from harness.errors import BadInput, CouldNotStart, DrillbookError
+
+if TYPE_CHECKING:
+    from harness.judge import Verdict
+    from topologies.cluster import Cluster
+
+RUNS = Path("runs")
+
+
+class Commands(click.Group):
+    """Turns our errors into one line and their exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DrillbookError as error:
+            click.echo(f"drillbook: {error}", err=True)
+            sys.exit(error.exit_code)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("drillbook: interrupted", err=True)
+            sys.exit(130)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except OSError as error:
+            click.echo(f"drillbook: {error}", err=True)
+            sys.exit(CouldNotStart.exit_code)
+        except Exception as error:  # exit code 1 is FAIL: what nobody foresaw must not look like one
+            traceback.print_exc()
+            click.echo(f"drillbook: unexpected {type(error).__name__}: {error}", err=True)
+            sys.exit(DrillbookError.exit_code)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="drillbook")
+def main() -> None:
+    """Disaster-recovery drills on real replicated databases, with evidence that anyone can recompute.
+
+    Exit codes of run and judge: 0 PASS, 1 FAIL, 2 INVALID (could not be told), 3 could not start, 130 interrupted and healed.
+    """
+
+
+def settings_of(pairs: tuple[str, ...]) -> dict[str, str]:
+    settings = {}
+    for pair in pairs:
+        name, found, value = pair.partition("=")
+        if not found:
+            raise BadInput(f"--set: expected NAME=VALUE, such as synchronous=quorum; seen {pair!r}")
+        settings[name] = value
+    return settings
+
+
+SETTING = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a setting of the topology.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+@main.command("list")
+@AS_JSON
+def list_drills(as_json: bool) -> None:
+    """The drills, with the claim that each proves."""
+    drills = catalogue()
+    if as_json:
+        click.echo(json.dumps([{"drill": name, "claim": claim} for name, claim in drills.items()], indent=2))
+        return
+    width = max(map(len, drills), default=0)
+    for name, claim in drills.items():
+        click.echo(f"{name:<{width}}  {claim}")
+
+
+@main.command()
+@click.argument("drill")
+@SETTING
+def plan(drill: str, settings: tuple[str, ...]) -> None:
+    """What DRILL would do: topology, load and targets, as JSON. Starts nothing."""
+    found = load_drill(drill)
+    try:
+        topology = found.topology(**settings_of(settings))
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    described = {
+        "drill": found.name,
+        "claim": found.claim,
+        "targets": found.targets.model_dump(),
+        "load": found.load.model_dump(),
+        "topology": topology.to_json(),
+    }
+    click.echo(json.dumps(described, indent=2, ensure_ascii=False))
+
+
+@main.command()
+@click.argument("drills", nargs=-1, required=True)
+@click.option(
+    "--repeat", default=1, show_default=True, type=click.IntRange(min=1), help="Run each drill N times, report them all."
+)
+@click.option("--seed", type=int, help="Of all random choices; drawn and recorded when left out.")
+@click.option("--keep", is_flag=True, help="Leave the topology standing afterwards (end it with 'down').")
+@click.option(
+    "--port", default=0, type=click.IntRange(0, 65535), help="Of the front door on 127.0.0.1; any free one when left out."
+)
+@SETTING
+def run(drills: tuple[str, ...], repeat: int, seed: int | None, keep: bool, port: int, settings: tuple[str, ...]) -> None:
+    """Run DRILLS one after the other. Ends with the worst verdict's exit code."""
+    found = [load_drill(name) for name in drills]
+    if keep and repeat * len(found) > 1:
+        raise BadInput("--keep leaves one topology standing: use it with one drill and without --repeat")
+    from harness.runner import INTERRUPTED_EXIT, Options, run_drill
+
+    results = []
+    for drill in found:
+        for _ in range(repeat):
+            options = Options(runs=RUNS, seed=seed, keep=keep, port=port, settings=dict(settings_of(settings)))
+            results.append(run_drill(drill, options))
+            if results[-1].exit_code in (CouldNotStart.exit_code, INTERRUPTED_EXIT):
+                break
+        else:
+            continue
+        break
+    if len(results) > 1:
+        from harness.repeats import distribution
+
+        click.echo(distribution([r.directory for r in results]))
+    sys.exit(max(r.exit_code for r in results))
+
+
+@main.command()
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@AS_JSON
+def judge(run_directory: Path, as_json: bool) -> None:
+    """Judge RUN again from its files alone: the same files give the same verdict, byte for byte."""
+    from harness.handover import judge_run, sentence_of
+    from harness.judge import EXIT_CODES
+
+    verdict, measurement = judge_run(run_directory)
+    if as_json:
+        click.echo((run_directory / "verdict.json").read_text(encoding="utf-8"), nl=False)
+    else:
+        show(verdict, sentence_of(measurement, verdict))
+    sys.exit(EXIT_CODES[verdict.verdict])
+
+
+def show(verdict: Verdict, sentence: str) -> None:
+    click.echo(f"{verdict.verdict}  {sentence}")
+    for reason in verdict.reasons:
+        click.echo(f"  - {reason}")
+
+
+@main.command()
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+def report(run_directory: Path) -> None:
+    """Render RUN's report again from its files alone."""
+    from harness.handover import report_run
+
+    click.echo(report_run(run_directory))
+
+
+@main.command()
+@AS_JSON
+def doctor(as_json: bool) -> None:
+    """Whether this machine can run drills, and what would be missing."""
+    from harness.doctor import examine
+
+    findings = examine()
+    if as_json:
+        click.echo(json.dumps([f.__dict__ for f in findings], indent=2))
+    else:
+        for finding in findings:
+            click.echo(f"{finding.mark}  {finding.subject}: {finding.text}")
+    sys.exit(3 if any(f.state == "missing" for f in findings) else 0)
+
+
+@main.command()
+def prepare() -> None:
+    """Pull or build the images now, so that a drill need not."""
+    from topologies import engine, images
+
+    try:
+        found = images.ensure(engine.connect(), lambda text: click.echo(f"images: {text}"))
+    except (engine.EngineError, images.ImageError) as error:
+        raise CouldNotStart(str(error)) from error
+    click.echo(f"images: {found.node} and {found.link} are there")
+
+
+@main.command()
+@click.argument("topology", default="two-region-three-center")
+@click.option(
+    "--port", default=0, type=click.IntRange(0, 65535), help="Of the front door on 127.0.0.1; any free one when left out."
+)
+@SETTING
+def up(topology: str, port: int, settings: tuple[str, ...]) -> None:
+    """Stand TOPOLOGY up and leave it standing, to hold it in one's hands."""
+    from harness.hold import stand_up
+
+    cluster = stand_up(topology, settings_of(settings), runs=RUNS, port=port, progress=click.echo)
+    click.echo(f"{cluster.run_id} stands; its front door is {cluster.door_url}")
+    click.echo("try: drillbook inject NodeKilled primary; drillbook status; drillbook heal; drillbook down")
+
+
+@main.command()
+@AS_JSON
+def status(as_json: bool) -> None:
+    """What stands now, also while a drill runs."""
+    from harness.hold import status_of_all
+
+    found = status_of_all()
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    if not found:
+        click.echo("nothing stands")
+    for one in found:
+        faults = ", ".join(f"{f['name']} on {f['target']}" for f in one["faults"]) or "no fault"
+        click.echo(f"{one['run_id']}  {one['topology']}  door {one['door']}  primary {one['primary'] or 'none'}  {faults}")
+
+
+def only_standing(run_id: str | None) -> tuple[Cluster, Path]:
+    from harness.hold import attach
+
+    return attach(run_id)
+
+
+RUN_ID = click.option("--run", "run_id", metavar="RUN_ID", help="Which topology, when several stand.")
+
+
+@main.command()
+@click.argument("fault")
+@click.argument("target")
+@click.option("--for", "for_s", type=click.FloatRange(min=0), metavar="SECONDS", help="Heal again after this long.")
+@RUN_ID
+def inject(fault: str, target: str, for_s: float | None, run_id: str | None) -> None:
+    """Inject FAULT on TARGET of a topology that 'up' or 'run --keep' left standing, such as 'inject LinkBlackholed dc1<->dc2'."""
+    from harness.hold import inject_by_hand
+
+    inject_by_hand(fault, target, for_s=for_s, run_id=run_id, say=click.echo)
+
+
+@main.command()
+@RUN_ID
+def heal(run_id: str | None) -> None:
+    """Heal every fault that was injected and not healed. Safe to run again."""
+    from harness.hold import heal_by_hand
+
+    heal_by_hand(run_id, say=click.echo)
+
+
+@main.command()
+@click.argument("run_id", required=False)
+def down(run_id: str | None) -> None:
+    """Take a topology down: all its containers, networks and volumes."""
+    from harness.hold import take_down
+
+    take_down(run_id, say=click.echo)
+
+
+@main.command()
+def clean() -> None:
+    """Remove everything that carries our label, of every run, and nothing else."""
+    from harness.hold import clean_all
+
+    clean_all(say=click.echo)

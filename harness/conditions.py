@@ -1,0 +1,35 @@
+"""What a drill waits for. A condition looks once and says (reached, what it saw); `run.until` does the waiting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from topologies.redundancy import replay_gaps
+
+if TYPE_CHECKING:
+    from harness.run import Run
+
+
+def service_restored(run: Run) -> tuple[bool, str]:
+    """Sustained service since the last fault: 95 % of the baseline rate for 10 s without a pause over 1 s."""
+    return run.customers.sustained(run.last_fault_ns)
+
+
+def service_sustained_after_heal(run: Run) -> tuple[bool, str]:
+    """The same, since the last heal began."""
+    return run.customers.sustained(run.last_heal_ns)
+
+
+def replicas_caught_up(run: Run) -> tuple[bool, str]:
+    """Every database answers, streams or is the primary, and has replayed what the primary had flushed."""
+    gaps = replay_gaps(run.cluster)
+    return not gaps, "; ".join(gaps) or "every copy has caught up"
+
+
+def corruption_detected(run: Run) -> tuple[bool, str]:
+    """A scrub (every page of a copy read from its disk, checksums verified) finds damage: the bank's own monitoring."""
+    for node in [n.name for n in run.cluster.databases()]:
+        if damaged := run.cluster.scrub(node):
+            run.found_damage(node, damaged)
+            return True, f"{node}: {damaged[0]}"
+    return False, "every page of every copy has the right checksum"

@@ -1,0 +1,74 @@
+"""Whether this machine can run drills: each finding says what was looked for, what was seen, and what follows."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from dataclasses import dataclass
+
+from harness.environment import DISK_NEEDED_MIB, MEMORY_NEEDED_MIB, memory_available_mib
+from topologies import engine, images
+
+MARKS = {"ok": "ok      ", "degraded": "DEGRADED", "missing": "MISSING "}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`state`: ok, degraded (drills run, and say what is missing), or missing (no drill can start)."""
+
+    subject: str
+    state: str
+    text: str
+
+    @property
+    def mark(self) -> str:
+        return MARKS[self.state]
+
+
+def examine() -> list[Finding]:
+    found = [memory(), disk()]
+    try:
+        client = engine.connect()
+    except engine.EngineError as error:
+        return [*found, Finding("Docker engine", "missing", str(error))]
+    version = client.version()
+    found.append(
+        Finding("Docker engine", "ok", f"{version.get('Version')} on {version.get('KernelVersion', platform.release())}")
+    )
+    found.append(host_reaches_containers(version))
+    found += image_findings(client)
+    left = engine.leftovers(client)
+    text = f"{left} carry our label; a drill or 'up' may own them ('drillbook status'), 'drillbook clean' removes them"
+    found.append(Finding("leftovers", "ok", text if left else "nothing carries our label"))
+    return found
+
+
+def memory() -> Finding:
+    seen = memory_available_mib()
+    text = f"{seen} MiB available, {MEMORY_NEEDED_MIB} MiB needed"
+    return Finding("memory", "missing" if seen is not None and seen < MEMORY_NEEDED_MIB else "ok", text)
+
+
+def disk() -> Finding:
+    seen = shutil.disk_usage(".").free // 2**20
+    text = f"{seen} MiB free here, {DISK_NEEDED_MIB} MiB needed for images and a run"
+    return Finding("disk", "ok" if seen >= DISK_NEEDED_MIB else "missing", text)
+
+
+def host_reaches_containers(version: dict[str, object]) -> Finding:
+    """The harness asks databases directly on their bridge networks: an engine in a virtual machine hides them."""
+    if platform.system() != "Linux" or "Docker Desktop" in str(version.get("Platform", "")):
+        text = "this engine runs in a virtual machine: its bridge networks can't be reached from here; use an engine on Linux"
+        return Finding("container networks", "missing", text)
+    return Finding("container networks", "ok", "bridge networks of this engine are on this host")
+
+
+def image_findings(client: object) -> list[Finding]:
+    wanted = images.names()
+    if images.standing(client):  # type: ignore[arg-type]
+        return [Finding("images", "ok", f"{wanted.node} and {wanted.link} are there")]
+    node = images.present(client, wanted.node)  # type: ignore[arg-type]
+    if node:
+        return [Finding("images", "degraded", "no Toxiproxy image: links would have no base latency, and it can't be changed")]
+    how = "mmdebstrap is there to build them" if shutil.which("mmdebstrap") else "no mmdebstrap to build them with"
+    return [Finding("images", "ok", f"not there yet: the first drill pulls or builds them ({how}; about two minutes)")]

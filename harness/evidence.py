@@ -1,0 +1,379 @@
+"""The run directory: written while a drill runs, sealed, and read back by `measure`, `judge` and `render`.
+
+docs/evidence.md describes every file and column; names here are the same. Reading needs the files alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import hashlib
+import io
+import os
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import EvidenceError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EVIDENCE_VERSION = 1
+DERIVED = ("verdict.json", "losses.csv", "junit.xml", "report.html")
+UNSEALED = (*DERIVED, "standing.json", "harness.log", "manifest.json")
+PAYMENT_COLUMNS = (
+    "key", "due_ns", "sent_ns", "done_ns", "status", "outcome", "debit", "credit", "amount_minor", "error",
+)  # fmt: skip
+SAMPLE_COLUMNS = (
+    "asked_ns", "t_ns", "node", "ok", "in_recovery", "timeline", "flush_lsn", "replay_lsn", "sync_names",
+    "replication", "error",
+)  # fmt: skip
+COPY_COLUMNS = {
+    "payments": ("key", "debit", "credit", "amount_minor", "committed_at"),
+    "entries": ("key", "account", "amount_minor"),
+    "accounts": ("id", "opening_minor", "balance_minor"),
+}
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Clock(Model):
+    monotonic_ns: int
+    wall: str
+
+    @staticmethod
+    def now() -> Clock:
+        return Clock(monotonic_ns=time.monotonic_ns(), wall=wall_now())
+
+
+class Targets(Model):
+    """What the drill must meet; None: no target set. Seconds, counts, and a share for `availability`."""
+
+    rto_s: float | None = None
+    rpo_s: float | None = None
+    lost_transactions: int | None = None
+    interruption_s: float | None = None
+    detect_s: float | None = None
+    unprotected_s: float | None = None
+    availability: float | None = None
+    basis: dict[str, str] = Field(default_factory=dict)
+
+
+class Load(Model):
+    """What customers do. The probe gives RTO; the customers give load and their own acknowledged payments."""
+
+    probe_interval_ms: float = 10
+    probe_timeout_s: float = 3
+    customers: int = 8
+    customer_rate_per_s: float = 40
+    pay_share: float = 0.8
+    baseline_s: float = 5
+
+
+class Plan(Model):
+    evidence_version: int
+    drill: str
+    claim: str
+    run_id: str
+    seed: int
+    topology: dict[str, Any]
+    targets: Targets
+    load: Load
+    environment_class: str
+    drill_kind: str
+    environment: dict[str, Any]
+    clock: Clock
+
+
+class Event(Model):
+    seq: int
+    t_ns: int
+    wall: str
+    source: str
+    kind: str
+    text: str
+    data: dict[str, Any]
+
+
+class ProbeCount(Model):
+    scheduled: int
+    recorded: int
+    interval_ms: float
+    started_ns: int
+    stopped_ns: int
+    late_ms_max: float
+    completed: bool
+
+
+class LedgerCount(Model):
+    recorded: int
+    locust_requests: int
+    looks: int
+    started_ns: int
+    stopped_ns: int
+    completed: bool
+
+
+class FileSeal(Model):
+    bytes: int
+    sha256: str
+
+
+class Manifest(Model):
+    evidence_version: int
+    run_id: str
+    sealed_at: str
+    clock: Clock
+    files: dict[str, FileSeal]
+
+
+M = TypeVar("M", bound=Model)
+
+
+def wall_now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def sha256_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` so that a reader, or a crash, sees the whole file or the old one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def csv_gz(path: Path, text: bytes) -> None:
+    """Write compressed bytes that depend on the content alone (no name, no time in the header)."""
+    with path.open("wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6) as file:
+        file.write(text)
+
+
+class EventLog:
+    """Appends to events.jsonl. Safe from several threads; `durable=True` returns after fsync."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8")
+        self._lock = threading.Lock()
+        self._seq = 0
+        self.listeners: list[Any] = []
+
+    def write(
+        self,
+        kind: str,
+        text: str,
+        *,
+        source: str = "harness",
+        t_ns: int | None = None,
+        durable: bool = False,
+        **data: Any,
+    ) -> Event:
+        with self._lock:
+            event = Event(
+                seq=self._seq,
+                t_ns=time.monotonic_ns() if t_ns is None else t_ns,
+                wall=wall_now(),
+                source=source,
+                kind=kind,
+                text=text,
+                data=data,
+            )
+            self._seq += 1
+            self._file.write(event.model_dump_json() + "\n")
+            self._file.flush()
+            if durable:
+                os.fsync(self._file.fileno())
+        for listener in self.listeners:
+            with contextlib.suppress(Exception):  # an onlooker must not stop what is done
+                listener(event)
+        return event
+
+    def close(self) -> None:
+        with self._lock:
+            if not self._file.closed:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                self._file.close()
+
+
+def seal(directory: Path, *, run_id: str) -> Manifest:
+    """Hash every evidence file and write manifest.json. Nothing sealed may change afterwards."""
+    files = {
+        path.relative_to(directory).as_posix(): FileSeal(bytes=path.stat().st_size, sha256=sha256_of(path))
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.relative_to(directory).as_posix() not in UNSEALED and not path.name.startswith(".")
+    }
+    manifest = Manifest(evidence_version=EVIDENCE_VERSION, run_id=run_id, sealed_at=wall_now(), clock=Clock.now(), files=files)
+    write_atomically(directory / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
+    return manifest
+
+
+class Evidence:
+    """A run directory, read only. Raises EvidenceError where a file is missing or is not what docs/evidence.md says.
+
+    Frames have the columns of docs/evidence.md; times are int64 nanoseconds of the host's monotonic clock.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = Path(directory)
+        if not (self.directory / "plan.json").is_file():
+            raise EvidenceError(
+                f"{self.directory} is not a run: it has no plan.json. Name a directory such as runs/center-loss/latest."
+            )
+
+    def path(self, name: str) -> Path:
+        return self.directory / name
+
+    def text(self, name: str) -> str:
+        try:
+            return self.path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise EvidenceError(f"{name} of {self.directory} cannot be read: {error}") from error
+
+    @cached_property
+    def plan(self) -> Plan:
+        return _parse(Plan, self.text("plan.json"), "plan.json")
+
+    @cached_property
+    def manifest(self) -> Manifest | None:
+        """The seal; None when the run was never sealed."""
+        if not self.path("manifest.json").is_file():
+            return None
+        return _parse(Manifest, self.text("manifest.json"), "manifest.json")
+
+    @cached_property
+    def events(self) -> list[Event]:
+        lines = self.text("events.jsonl").splitlines()
+        return [_parse(Event, line, f"events.jsonl line {n}") for n, line in enumerate(lines, 1)]
+
+    def of_kind(self, *kinds: str) -> list[Event]:
+        return [event for event in self.events if event.kind in kinds]
+
+    @cached_property
+    def probe_count(self) -> ProbeCount | None:
+        if not self.path("probe.json").is_file():
+            return None
+        return _parse(ProbeCount, self.text("probe.json"), "probe.json")
+
+    @cached_property
+    def ledger_count(self) -> LedgerCount | None:
+        if not self.path("ledger.json").is_file():
+            return None
+        return _parse(LedgerCount, self.text("ledger.json"), "ledger.json")
+
+    @cached_property
+    def probe(self) -> pd.DataFrame:
+        return self._payments("probe.csv")
+
+    @cached_property
+    def ledger(self) -> pd.DataFrame:
+        return self._payments("ledger.csv")
+
+    @cached_property
+    def samples(self) -> pd.DataFrame:
+        """One row a sample. Nullable Int64 where a node did not say; `replication` is the JSON text."""
+        types = {
+            "asked_ns": "int64", "t_ns": "int64", "node": "str", "ok": "int64", "in_recovery": "Int64",
+            "timeline": "Int64", "flush_lsn": "Int64", "replay_lsn": "Int64", "sync_names": "str",
+            "replication": "str", "error": "str",
+        }  # fmt: skip
+        return self._frame("samples.csv", SAMPLE_COLUMNS, types)
+
+    def copy_nodes(self) -> list[str]:
+        """The nodes whose tables were read back."""
+        return sorted(p.name.removesuffix(".payments.csv.gz") for p in self.path("copies").glob("*.payments.csv.gz"))
+
+    def copy(self, node: str, table: str) -> pd.DataFrame:
+        """One table of one copy; `table` is payments, entries or accounts."""
+        return self._copy_frame(f"copies/{node}.{table}.csv.gz", COPY_COLUMNS[table])
+
+    def copy_digest(self, node: str) -> str:
+        """SHA-256 over the three uncompressed tables of a copy: equal copies have equal digests."""
+        digest = hashlib.sha256()
+        for table in COPY_COLUMNS:
+            with gzip.open(self.path(f"copies/{node}.{table}.csv.gz"), "rb") as file:
+                digest.update(hashlib.sha256(file.read()).digest())
+        return digest.hexdigest()
+
+    def autopsy(self, node: str) -> pd.DataFrame | None:
+        name = f"autopsy/{node}.payments.csv.gz"
+        return self._copy_frame(name, COPY_COLUMNS["payments"]) if self.path(name).is_file() else None
+
+    def logs(self) -> dict[str, Path]:
+        """Server logs by container name."""
+        return {path.stem: path for path in sorted(self.path("logs").glob("*.log"))}
+
+    def broken_seals(self) -> list[str]:
+        """What does not match the manifest, in words; empty when the seal is whole."""
+        if self.manifest is None:
+            return ["the run was never sealed: it has no manifest.json"]
+        broken = []
+        for name, sealed in self.manifest.files.items():
+            path = self.path(name)
+            if not path.is_file():
+                broken.append(f"{name} is missing")
+            elif path.stat().st_size != sealed.bytes or sha256_of(path) != sealed.sha256:
+                broken.append(f"{name} was changed after it was sealed")
+        return broken
+
+    def _payments(self, name: str) -> pd.DataFrame:
+        types = {
+            "key": "str", "due_ns": "int64", "sent_ns": "int64", "done_ns": "int64", "status": "Int64",
+            "outcome": "str", "debit": "str", "credit": "str", "amount_minor": "int64", "error": "str",
+        }  # fmt: skip
+        return self._frame(name, PAYMENT_COLUMNS, types)
+
+    def _copy_frame(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
+        return self._frame(name, columns, {c: "int64" if c.endswith("_minor") else "str" for c in columns})
+
+    def _frame(self, name: str, columns: Sequence[str], types: dict[str, str]) -> pd.DataFrame:
+        import pandas as pd
+
+        try:
+            frame = pd.read_csv(
+                self.path(name),
+                dtype={c: types[c] for c in columns},
+                keep_default_na=False,
+                na_values={c: [""] for c in columns if types[c] == "Int64"},
+            )
+        except (OSError, ValueError, EOFError) as error:
+            raise EvidenceError(f"{name} of {self.directory} cannot be read: {error}") from error
+        if list(frame.columns) != list(columns):
+            raise EvidenceError(f"{name}: expected the columns {', '.join(columns)}; seen {', '.join(frame.columns)}")
+        return frame
+
+
+def _parse(kind: type[M], text: str, name: str) -> M:
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise EvidenceError(f"{name}: {where}: {first['msg']} (see docs/evidence.md)") from error

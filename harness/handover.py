@@ -1,0 +1,41 @@
+"""What comes after the seal: judge and render, from the files alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.evidence import Evidence, csv_text, sha256_of, write_atomically
+from harness.judge import Verdict, judge, verdict_json
+from harness.measure import Measurement, measure
+from harness.sentence import one_sentence
+
+
+def judge_run(directory: Path) -> tuple[Verdict, Measurement]:
+    """Measure and judge a run directory, and write verdict.json and losses.csv. Raises EvidenceError where there is no run."""
+    evidence = Evidence(directory)
+    measurement = measure(evidence)
+    manifest = directory / "manifest.json"
+    verdict = judge(
+        measurement,
+        evidence.plan.targets,
+        plan=evidence.plan,
+        manifest_sha256=sha256_of(manifest) if manifest.is_file() else None,
+    )
+    write_atomically(directory / "verdict.json", verdict_json(verdict))
+    write_atomically(directory / "losses.csv", csv_text(["key"], [[key] for key in measurement.lost_keys]))
+    return verdict, measurement
+
+
+def report_run(directory: Path) -> Path:
+    """Render the report of a run directory; returns the page's path."""
+    from reports.page import render
+
+    evidence = Evidence(directory)
+    verdict, measurement = judge_run(directory)
+    for name, text in render(evidence, measurement, verdict).items():
+        write_atomically(directory / name, text)
+    return directory / "report.html"
+
+
+def sentence_of(measurement: Measurement, verdict: Verdict) -> str:
+    return one_sentence(measurement, verdict)

@@ -1,0 +1,243 @@
+"""Topologies held in one's hands: up, status, inject, heal, down, clean. Everything is found again from Docker's labels."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import faults
+from harness import environment
+from harness.errors import BadInput, CouldNotStart, CouldNotTell
+from harness.evidence import wall_now
+from harness.watcher import Watcher
+from topologies import engine, images, startup
+from topologies.cluster import Cluster, ClusterError, Standing
+from topologies.database import wait_for
+from topologies.model import Topology
+from topologies.two_region_three_center import two_region_three_center
+
+TOPOLOGIES: dict[str, Callable[..., Topology]] = {"two-region-three-center": two_region_three_center}
+BY_HAND = "by-hand.jsonl"
+Say = Callable[[str], Any]
+
+
+def topology_named(name: str, settings: dict[str, Any]) -> Topology:
+    if name not in TOPOLOGIES:
+        raise BadInput(f"no topology {name!r}: there are {', '.join(TOPOLOGIES)}")
+    try:
+        return TOPOLOGIES[name](**settings)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def connected() -> Any:
+    try:
+        return engine.connect()
+    except engine.EngineError as error:
+        raise CouldNotStart(str(error)) from error
+
+
+def stand_up(name: str, settings: dict[str, str], *, runs: Path, port: int, progress: Say) -> Cluster:
+    topology = topology_named(name, dict(settings))
+    environment.check_port(port)
+    environment.check_memory()
+    try:
+        found = images.ensure(connected(), lambda text: progress(f"images: {text}"))
+        stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        directory = runs.resolve() / "by-hand" / f"{stamp}-{secrets.token_hex(2)}"
+        directory.mkdir(parents=True)
+        run_id = f"by-hand-{stamp}-{secrets.token_hex(2)}"
+        watcher = Watcher(run_id)  # removes what was made, should this process die before all stands
+        try:
+            return startup.start(topology, found, run_id=run_id, directory=directory, door_port=port, progress=progress).cluster
+        finally:
+            watcher.release()
+    except (engine.EngineError, images.ImageError, ClusterError, TimeoutError) as error:
+        raise CouldNotStart(str(error)) from error
+
+
+def all_standing() -> dict[str, Path]:
+    """Run directory by run id."""
+    return {run_id: Path(directory) for run_id, directory in engine.runs(connected()).items()}
+
+
+def attach(run_id: str | None) -> tuple[Cluster, Path]:
+    """Take hold of a topology that stands; the only one, or the one named. Raises BadInput that lists them."""
+    standing = all_standing()
+    if run_id is None and len(standing) != 1:
+        seen = (
+            "nothing stands: start one with 'drillbook up'" if not standing else f"several stand: {', '.join(sorted(standing))}"
+        )
+        raise BadInput(f"which topology? {seen}")
+    chosen = run_id or next(iter(standing))
+    if chosen not in standing:
+        raise BadInput(f"{chosen!r} does not stand; seen: {', '.join(sorted(standing)) or 'nothing'}")
+    path = standing[chosen] / "standing.json"
+    try:
+        described = Standing.read(path)
+    except (OSError, ValueError, TypeError) as error:
+        raise CouldNotTell(
+            f"{chosen} can't be taken hold of: {path} can't be read ({error}); 'drillbook clean' removes it"
+        ) from error
+    return Cluster(topology_named(described.topology, described.settings), described), standing[chosen]
+
+
+def status_of_all() -> list[dict[str, Any]]:
+    return [status_of(run_id) for run_id in sorted(all_standing())]
+
+
+def status_of(run_id: str) -> dict[str, Any]:
+    try:
+        cluster, directory = attach(run_id)
+    except (CouldNotTell, BadInput) as error:
+        return {"run_id": run_id, "topology": None, "door": None, "primary": None, "faults": [], "error": str(error)}
+    primary = cluster.primary()
+    running = {name: cluster.running(name) for name in cluster.container_names()}
+    try:
+        servers = cluster.door_servers() if running["door"] else {}
+    except (OSError, ValueError, IndexError):
+        servers = {}  # it is starting, or going
+    return {
+        "run_id": run_id,
+        "topology": cluster.topology.name,
+        "door": cluster.door_url,
+        "primary": primary.name if primary else None,
+        "faults": active_faults(directory),
+        "directory": str(directory),
+        "down": sorted(name for name, up in running.items() if not up),
+        "door_servers": servers,
+    }
+
+
+# --- Faults by hand ---------------------------------------------------------------------------------------------------
+def active_faults(directory: Path) -> list[dict[str, Any]]:
+    """What was injected and not healed, by the records of the drill and of hands, oldest first."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in ("events.jsonl", BY_HAND):
+        path = directory / name
+        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue  # the line that a dying harness did not finish
+            data = event.get("data", {})
+            if event.get("kind") == "intent":
+                found[data["id"]] = {
+                    "id": data["id"],
+                    "name": data["name"],
+                    "target": data["target"],
+                    "args": data["args"],
+                    "since": event["wall"],
+                }
+            elif event.get("kind") == "healed" and data.get("ok"):
+                found.pop(data["id"], None)
+    return list(found.values())
+
+
+def record(directory: Path, kind: str, **data: Any) -> None:
+    """Append to the record of what hands did, durably, before and after it is done."""
+    with (directory / BY_HAND).open("a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(json.dumps({"kind": kind, "wall": wall_now(), "data": data}) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def fault_from_words(name: str, target: str) -> faults.Fault:
+    """`BitsFlipped entries` or `BitsFlipped entries@dc2-a`; every other fault takes its target as it is."""
+    if name not in faults.FAULTS:
+        raise BadInput(f"no fault {name!r}: there are {', '.join(faults.FAULTS)}")
+    words = target.split("@", 1) if name == "BitsFlipped" else [target]
+    built: faults.Fault = faults.FAULTS[name](*words)
+    return built
+
+
+def inject_by_hand(name: str, target: str, *, for_s: float | None, run_id: str | None, say: Say) -> None:
+    fault = fault_from_words(name, target)
+    cluster, directory = attach(run_id)
+    try:
+        effect = fault.effect(cluster.topology)
+        fault.prepare(cluster)
+    except (ValueError, KeyError, ClusterError, TimeoutError) as error:
+        raise BadInput(f"{name} {target}: {error.args[0] if error.args else error}") from error
+    effect = fault.effect(cluster.topology)
+    identity = f"h{secrets.token_hex(3)}"
+    record(
+        directory,
+        "intent",
+        id=identity,
+        name=name,
+        target=fault.target,
+        args=fault.arguments,
+        effect=effect.to_json(),
+        undo=fault.undo(),
+    )
+    try:
+        fault.inject(cluster)
+        proof = fault.proof(cluster)
+    except BaseException as error:
+        heal_one(cluster, directory, identity, fault, say)
+        if not isinstance(error, Exception):
+            raise
+        raise CouldNotTell(f"{name} on {fault.target} failed, and was healed: {error}") from error
+    for check in proof.checks:
+        say(f"{'proved' if check.ok else 'NOT PROVED'}  {check.subject}: expected {check.expected}; seen {check.seen}")
+    if not proof.proved:
+        heal_one(cluster, directory, identity, fault, say)
+        raise CouldNotTell(f"{name} on {fault.target} could not be proved, and was healed")
+    if for_s is None:
+        say(f"{name} on {fault.target} is in; heal it with 'drillbook heal'")
+        return
+    say(f"{name} on {fault.target} is in for {for_s:g} s (Ctrl-C heals at once)")
+    try:
+        time.sleep(for_s)
+    finally:
+        heal_one(cluster, directory, identity, fault, say)
+
+
+def heal_one(cluster: Cluster, directory: Path, identity: str, fault: faults.Fault, say: Say) -> None:
+    say(f"healing: {fault.undo()}")
+    try:
+        fault.heal(cluster)
+    except Exception as error:
+        record(directory, "healed", id=identity, ok=False, error=str(error))
+        raise CouldNotTell(f"{type(fault).__name__} on {fault.target} could not be healed: {error}") from error
+    record(directory, "healed", id=identity, ok=True, error="")
+    say(f"{fault.target} is healed")
+
+
+def heal_by_hand(run_id: str | None, *, say: Say) -> None:
+    cluster, directory = attach(run_id)
+    active = active_faults(directory)
+    if not active:
+        say("nothing to heal")
+    for one in reversed(active):
+        heal_one(cluster, directory, one["id"], faults.build(one["name"], one["args"]), say)
+
+
+def take_down(run_id: str | None, *, say: Say) -> None:
+    cluster, directory = attach(run_id)
+    finish(cluster.client, cluster.run_id, directory, say)
+
+
+def finish(client: Any, run_id: str, directory: Path, say: Say) -> None:
+    if left := engine.remove(client, run_id):
+        raise CouldNotTell(f"the engine did not remove {left} of {run_id}: look at 'docker ps -a' and try again")
+    (directory / "standing.json").unlink(missing_ok=True)
+    say(f"{run_id} is down; nothing of it is left")
+
+
+def clean_all(*, say: Say) -> None:
+    client = connected()
+    standing = all_standing()
+    for run_id, directory in standing.items():
+        finish(client, run_id, directory, say)
+    wait_for(lambda: not engine.leftovers(client), within_s=30, what="the engine to let go of everything with our label")
+    say("nothing carries our label" if standing else "nothing carried our label")

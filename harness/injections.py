@@ -1,0 +1,107 @@
+"""Which faults were injected, until when what followed counts as theirs, and whether each is proved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from harness.records import Baseline, Healed, HealStarted, Injected, Intent, Proof, Records
+
+
+@dataclass(frozen=True)
+class Injection:
+    """One fault that was injected, and until when what followed counts as its."""
+
+    id: str
+    name: str
+    target: str
+    injected_at: str
+    before_ns: int
+    after_ns: int
+    window_end_ns: int
+    proved: bool
+    healed: bool | None
+
+
+def injections(records: Records, *, probe_end_ns: int | None) -> list[Injection]:
+    """The injected faults in the order of time; what is not known of one becomes a doubt."""
+    injected = sorted((data for _, data in records.of("injected", Injected)), key=lambda data: data.before_ns)
+    intents = {data.id: data for _, data in records.of("intent", Intent)}
+    known = {data.id for data in injected}
+    for one in intents.values():
+        if one.id not in known:
+            records.doubt(f"Fault {one.id} ({one.name} of {one.target}) was intended; it is not known whether it happened.")
+    if not injected and not intents:
+        records.doubt("No fault was injected.")
+    heals = [(data.id, event.t_ns) for event, data in records.of("heal_started", HealStarted)]
+    healed = {data.id: data.ok for _, data in records.of("healed", Healed)}
+    found: list[Injection] = []
+    for number, data in enumerate(injected):
+        intent = intents.get(data.id)
+        if intent is None:
+            records.doubt(f"Fault {data.id} was injected without a written intent.")
+        following = injected[number + 1].before_ns if number + 1 < len(injected) else None
+        end_ns = probe_end_ns if probe_end_ns is not None else data.after_ns
+        # A fault may be healed on the way in too, to be sure: that is no end of its window.
+        heal_ns = next((t_ns for fault_id, t_ns in heals if fault_id == data.id and t_ns >= data.before_ns), None)
+        window_end_ns = next(t_ns for t_ns in (heal_ns, following, end_ns) if t_ns is not None)
+        found.append(
+            Injection(
+                id=data.id,
+                name=intent.name if intent else "unknown",
+                target=intent.target if intent else "unknown",
+                injected_at=_wall_at(records, data.before_ns),
+                before_ns=data.before_ns,
+                after_ns=data.after_ns,
+                window_end_ns=max(data.before_ns, min(window_end_ns, end_ns)),
+                proved=_proved(records, data, heal_ns),
+                healed=None if heal_ns is None else healed.get(data.id, False),
+            )
+        )
+        _check_times(records, found[-1])
+    return found
+
+
+def _wall_at(records: Records, t_ns: int) -> str:
+    """The wall time of a monotonic one, from the plan's pair; empty when the plan cannot be read."""
+    if records.plan is None:
+        return ""
+    clock = records.plan.clock
+    try:
+        start = datetime.fromisoformat(clock.wall).astimezone(UTC)
+        at = start + timedelta(microseconds=(t_ns - clock.monotonic_ns) // 1000)
+    except (ValueError, OverflowError):
+        records.doubt(f"plan.json: clock.wall {clock.wall!r} is no RFC 3339 time.")
+        return ""
+    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _check_times(records: Records, one: Injection) -> None:
+    if one.after_ns < one.before_ns:
+        records.doubt(f"Fault {one.id}: its first moment after lies before its last moment before.")
+    for _, baseline in records.of("baseline", Baseline)[-1:]:
+        if baseline.to_ns > one.before_ns:
+            records.doubt(f"Fault {one.id} lies in the baseline: the rate it is held against was not undisturbed.")
+
+
+def _proved(records: Records, fault: Injected, heal_started_ns: int | None) -> bool:
+    """Whether a proof, read while the fault lasted, holds on the victim's side and on the bystanders'."""
+    proofs = [
+        data
+        for event, data in records.of("proof", Proof)
+        if data.id == fault.id and event.t_ns >= fault.before_ns and (heal_started_ns is None or event.t_ns <= heal_started_ns)
+    ]
+    if not proofs:
+        records.doubt(f"Fault {fault.id} has no proof that was read while it lasted.")
+        return False
+    failed = [check for check in proofs[-1].checks if not check.ok]
+    for check in failed:
+        records.doubt(
+            f"Fault {fault.id} is not proved: {check.side} {check.subject}, expected {check.expected}, seen {check.seen}."
+        )
+    absent = [side for side in ("victim", "bystander") if side not in {c.side for c in proofs[-1].checks}]
+    for side in absent:
+        records.doubt(f"Fault {fault.id} is not proved: no {side} was asked.")
+    if not proofs[-1].proved and not failed and not absent:
+        records.doubt(f"Fault {fault.id} is not proved: the harness says so.")
+    return proofs[-1].proved and not failed and not absent

@@ -1,0 +1,210 @@
+"""Figures and targets in, verdict out. Pure. Nothing defaults to PASS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from harness.evidence import Model, Plan, Targets
+from harness.measure import FaultMeasurement, Measurement, Phases
+
+SCHEMA = "drillbook.verdict/1"
+EXIT_CODES: dict[str, int] = {"PASS": 0, "FAIL": 1, "INVALID": 2}
+
+
+class Measured(Model):
+    """`measured` of verdict.json. Units by suffix; None: could not be measured."""
+
+    rto_s: float | None
+    rto_first_success_s: float | None
+    rto_resolution_s: float | None
+    phases: Phases
+    rpo_s: float | None
+    wal_bytes_lost: int | None
+    acknowledged: int
+    lost_transactions: int | None
+    unknown: int
+    unknown_committed: int | None
+    refused: int
+    duplicated: int | None
+    phantom: int | None
+    unprotected_s: float | None
+    unprotected_acknowledged: int | None
+    protection_unknown_s: float | None
+    availability: float | None
+    interruption_s: float | None
+    detect_s: float | None
+    first_payment_s: float | None
+    full_redundancy_s: float | None
+
+
+class VerdictFault(Model):
+    id: str
+    name: str
+    target: str
+    injected_at: str
+    proved: bool
+    healed: bool | None
+    rto_s: float | None
+    interruption_s: float
+
+
+class Verdict(Model):
+    """verdict.json, as in the contract. `fault` is the first of `faults`; None when none was injected."""
+
+    # `schema` alone would hide a method of BaseModel
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    schema_name: str = Field(default=SCHEMA, alias="schema")
+    drill: str
+    topology: str
+    run_id: str
+    seed: int
+    verdict: Literal["PASS", "FAIL", "INVALID"]
+    reasons: list[str]
+    targets: Targets
+    measured: Measured
+    fault: VerdictFault | None
+    faults: list[VerdictFault]
+    environment_class: str
+    drill_kind: str
+    evidence_version: int
+    manifest_sha256: str | None
+
+
+def judge(measurement: Measurement, targets: Targets, *, plan: Plan, manifest_sha256: str | None) -> Verdict:
+    """INVALID when something could not be told, else FAIL when something was not met, else PASS; with every reason."""
+    doubts, misses, met = list(measurement.doubts), list(measurement.breaches), list[str]()
+    for outcome, reason in _against_targets(measurement, targets):
+        {"INVALID": doubts, "FAIL": misses, "PASS": met}[outcome].append(reason)
+    for fault in (f for f in measurement.faults if not f.proved):
+        if not any(f"Fault {fault.id} " in doubt for doubt in doubts):
+            doubts.append(f"Fault {fault.id} ({fault.name} of {fault.target}) is not proved.")
+    if not measurement.faults and not doubts:
+        doubts.append("No fault was measured.")
+    verdict: Literal["PASS", "FAIL", "INVALID"] = "INVALID" if doubts else "FAIL" if misses else "PASS"
+    reasons = doubts + misses or met or ["No target was set; every fault is proved and the ledger balances."]
+    faults = [VerdictFault.model_validate(_part(fault, VerdictFault)) for fault in measurement.faults]
+    return Verdict(
+        drill=plan.drill,
+        topology=str(plan.topology.get("name", "")),
+        run_id=plan.run_id,
+        seed=plan.seed,
+        verdict=verdict,
+        reasons=reasons + [_unhealed(fault) for fault in measurement.faults if fault.healed is False],
+        targets=targets,
+        measured=Measured.model_validate(_part(measurement, Measured)),
+        fault=faults[0] if faults else None,
+        faults=faults,
+        environment_class=plan.environment_class,
+        drill_kind=plan.drill_kind,
+        evidence_version=plan.evidence_version,
+        manifest_sha256=manifest_sha256,
+    )
+
+
+def verdict_json(verdict: Verdict) -> str:
+    """The bytes of verdict.json: the same verdict gives the same bytes."""
+    return json.dumps(verdict.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False) + "\n"
+
+
+def _part(whole: Model, kind: type[Model]) -> dict[str, object]:
+    """The fields of `whole` that `kind` has."""
+    return {name: getattr(whole, name) for name in kind.model_fields}
+
+
+def _unhealed(fault: FaultMeasurement) -> str:
+    # Told beside the verdict, which is about what customers saw.
+    return f"Note: fault {fault.id} ({fault.name} of {fault.target}) was not healed in order; the verdict stands."
+
+
+Reason = tuple[Literal["PASS", "FAIL", "INVALID"], str]
+
+
+def _against_targets(measured: Measurement, targets: Targets) -> Iterator[Reason]:
+    """What each target that was set says."""
+    if targets.rto_s is not None:
+        yield from _rto(measured, targets.rto_s)
+    if targets.rpo_s is not None:
+        yield _at_most("RPO", measured.rpo_s, targets.rpo_s, " s")
+    if targets.lost_transactions is not None:
+        yield _at_most("Lost payments", measured.lost_transactions, targets.lost_transactions, "")
+    if targets.interruption_s is not None:
+        yield _interruption(measured, targets.interruption_s)
+    if targets.detect_s is not None:
+        yield _at_most("Time to detect", measured.detect_s, targets.detect_s, " s")
+    if targets.unprotected_s is not None:
+        yield _unprotected(measured, targets.unprotected_s)
+    if targets.availability is not None:
+        yield _availability(measured.availability, targets.availability)
+
+
+def _at_most(name: str, seen: float | None, target: float, unit: str) -> Reason:
+    if seen is None:
+        return "INVALID", f"{name} could not be measured (target {target:g}{unit})."
+    if seen > target:
+        return "FAIL", f"{name} {_figure(seen)}{unit} misses the target of {target:g}{unit}."
+    return "PASS", f"{name} {_figure(seen)}{unit} is within the target of {target:g}{unit}."
+
+
+def _figure(value: float) -> str:
+    """22.0, 0.047, 3: as exact as the figure is kept, so that a reason never contradicts itself."""
+    return f"{value:d}" if isinstance(value, int) else f"{value:.3f}".rstrip("0").ljust(len(f"{value:.1f}"), "0")
+
+
+def _rto(measured: Measurement, target_s: float) -> Iterator[Reason]:
+    """For each fault. No return is a miss once it was watched for longer than the target; before that nobody knows."""
+    if not measured.faults:
+        yield _at_most("RTO", None, target_s, " s")
+    for fault in measured.faults:
+        name = "RTO" if len(measured.faults) == 1 else f"RTO of {fault.id} ({fault.name} of {fault.target})"
+        if fault.rto_s is not None:
+            yield _at_most(name, fault.rto_s, target_s, " s")
+            continue
+        back_s = fault.unsettled_return_s
+        if back_s is not None and back_s <= target_s:
+            yield (
+                "INVALID",
+                (
+                    f"{name}: service was back after {_figure(back_s)} s and was not watched for the 10 s that show"
+                    f" whether it stayed (target {target_s:g} s)."
+                ),
+            )
+            continue
+        yield (
+            "FAIL" if fault.observed_s > target_s else "INVALID",
+            (f"{name}: service did not return in the {_figure(fault.observed_s)} s it was watched (target {target_s:g} s)."),
+        )
+
+
+def _interruption(measured: Measurement, target_s: float) -> Reason:
+    """An interruption that had not ended is at least as long as seen."""
+    reason = _at_most("Interruption", measured.interruption_s, target_s, " s")
+    if reason[0] == "PASS" and any(fault.rto_s is None for fault in measured.faults):
+        return "INVALID", f"Interruption: service did not return while it was watched (target {target_s:g} s)."
+    return reason
+
+
+def _unprotected(measured: Measurement, target_s: float) -> Reason:
+    """Time that no sample tells of may have been unprotected."""
+    reason = _at_most("Unprotected time", measured.unprotected_s, target_s, " s")
+    if reason[0] != "PASS" or measured.unprotected_s is None:
+        return reason
+    unknown_s = measured.protection_unknown_s
+    if unknown_s is None or measured.unprotected_s + unknown_s > target_s:
+        return "INVALID", (
+            f"Unprotected time could not be measured: {_figure(measured.unprotected_s)} s, and"
+            f" {_figure(unknown_s or 0.0)} s that no sample tells of (target {target_s:g} s)."
+        )
+    return reason
+
+
+def _availability(seen: float | None, target: float) -> Reason:
+    if seen is None:
+        return "INVALID", f"Availability could not be measured (target {target:.4%})."
+    if seen < target:
+        return "FAIL", f"Availability {seen:.4%} misses the target of {target:.4%}."
+    return "PASS", f"Availability {seen:.4%} is within the target of {target:.4%}."

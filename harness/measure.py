@@ -1,0 +1,388 @@
+"""Sealed files in, figures out. Pure: the same run directory gives the same Measurement, anywhere, at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from harness.books import Books, audit
+from harness.evidence import Evidence, Model
+from harness.injections import Injection, injections
+from harness.outage import Service
+from harness.protection import Protection, guarantees_copy_elsewhere, integrate
+from harness.records import (
+    AutopsyDone,
+    Baseline,
+    Ready,
+    Records,
+    Until,
+    both_ledgers,
+    read,
+    topology_centers,
+)
+from harness.segments import SEGMENTS, Seen, Takeover, borders, moments, takeover, wal_bytes_lost
+
+BASELINE_SHARE_MIN = 0.9  # below this the bank or the host was not in order before the fault
+
+
+class Phases(Model):
+    """Segments of the RTO, seconds; they sum to `rto_s`. None when there was no RTO to divide."""
+
+    detect_s: float | None = None
+    decide_s: float | None = None
+    promote_s: float | None = None
+    reroute_s: float | None = None
+    warm_up_s: float | None = None
+
+
+class PhaseBorder(Model):
+    """Where one segment ends: at what time, and which record says so."""
+
+    segment: str  # detect | decide | promote | reroute | warm_up
+    t_ns: int
+    source: str  # in words, for the reader: "step 'decide' (events.jsonl)", "leader key gone (events.jsonl)", "not seen"
+
+
+class FaultMeasurement(Model):
+    """One injected fault and what customers saw of it. Times are seconds from `before_ns` unless they end in _ns."""
+
+    id: str
+    name: str
+    target: str
+    injected_at: str  # wall time of before_ns, RFC 3339
+    before_ns: int
+    after_ns: int
+    window_end_ns: int
+    proved: bool
+    traffic: int  # probe payments due from before_ns to the return of service (or the end of the window)
+    disturbed: bool  # whether customers noticed anything
+    rto_s: float | None  # None: service did not return while it was watched
+    rto_first_success_s: float | None
+    rto_resolution_s: float
+    observed_s: float  # how long after the fault it was watched
+    unsettled_return_s: float | None = None  # with rto_s None: it was back then, but not watched for 10 s more
+    relapses: int
+    phases: Phases
+    borders: list[PhaseBorder]
+    interruption_s: float
+    detect_s: float | None  # time to detect: end of the detect segment or of a step with role detect
+    old_primary: str | None  # the primary before the fault, as the databases said
+    new_primary: str | None
+    healed: bool | None  # None: no heal was tried
+
+
+class CopyMeasurement(Model):
+    """One copy of the bank's tables after recovery."""
+
+    node: str
+    expected: bool
+    payments: int
+    equal_to_authority: bool
+    digest: str
+    balances_match_entries: bool
+    double_entry: bool
+    sum_of_balances_kept: bool
+    keys_once: bool
+
+
+class SourceCount(Model):
+    """The ledger of one source (probe, locust), in payments. sent = acknowledged + refused + unknown.
+
+    None: there was no authority to look them up in.
+    """
+
+    source: str
+    sent: int
+    acknowledged: int
+    refused: int
+    unknown: int
+    acknowledged_present: int | None
+    lost: int | None
+    unknown_committed: int | None
+    unknown_absent: int | None
+    refused_present: int | None  # certainly not committed, and yet there: the service lied
+
+
+class Measurement(Model):
+    """Every figure of a run. None: could not be measured (never: 0)."""
+
+    baseline_rate_per_s: float | None
+    baseline_pause_s: float | None
+    faults: list[FaultMeasurement]
+    # the worst over all faults
+    rto_s: float | None
+    rto_first_success_s: float | None
+    rto_resolution_s: float | None
+    phases: Phases
+    interruption_s: float | None
+    detect_s: float | None
+    rpo_s: float | None
+    wal_bytes_lost: int | None
+    sources: list[SourceCount]
+    acknowledged: int
+    refused: int
+    unknown: int
+    unknown_committed: int | None
+    lost_transactions: int | None
+    lost_keys: list[str]
+    autopsy_lost_keys: list[str] | None  # acknowledged, absent, and found on a dead node's disk; None: no autopsy
+    autopsy_absent: int | None  # payments on dead disks that the authority lacks, acknowledged or not
+    duplicated: int | None
+    phantom: int | None
+    unprotected_s: float | None
+    unprotected_acknowledged: int | None
+    protection_unknown_s: float | None
+    availability: float | None
+    copies: list[CopyMeasurement]
+    authority: str | None
+    first_payment_s: float | None
+    full_redundancy_s: float | None
+    conditions: list[dict[str, object]]  # the `until` events' data, in order
+    doubts: list[str]  # what could not be told, in words: each makes the verdict INVALID
+    breaches: list[str]  # broken invariants and conditions not reached, in words: each makes it FAIL
+
+
+def measure(evidence: Evidence) -> Measurement:
+    """Every figure of a run, and every doubt about it. Damage to the files is a doubt, never an exception."""
+    records = read(evidence)
+    service, rate_per_s, pause_ns = _service(records)
+    injected = injections(records, probe_end_ns=service.end_ns if service is not None else None)
+    books = audit(records)
+    faults = [_measure_fault(records, service, one) for one in injected] if service is not None else []
+    protection = _protection(records)
+    ready = next((data for _, data in records.of("ready", Ready)), Ready())
+    until = [data for _, data in records.of("until", Until)]
+    worst = _worst(faults)
+    acknowledged = sum(count.acknowledged for count in books.counts)
+    committed = [count.unknown_committed for count in books.counts if count.unknown_committed is not None]
+    complete = service is not None and len(faults) > 0
+    return Measurement(
+        baseline_rate_per_s=None if rate_per_s is None else round(rate_per_s, 3),
+        baseline_pause_s=None if pause_ns is None else seconds_up(pause_ns),
+        faults=faults,
+        rto_s=worst.rto_s if worst else None,
+        rto_first_success_s=_largest([fault.rto_first_success_s for fault in faults]),
+        rto_resolution_s=_largest([fault.rto_resolution_s for fault in faults]),
+        phases=worst.phases if worst else Phases(),
+        interruption_s=_largest([fault.interruption_s for fault in faults]),
+        detect_s=_largest([fault.detect_s for fault in faults]),
+        rpo_s=None if books.rpo_ns is None else seconds_up(books.rpo_ns),
+        wal_bytes_lost=_wal_bytes_lost(records, injected) if complete else None,
+        sources=[SourceCount(**asdict(count)) for count in books.counts],
+        acknowledged=acknowledged,
+        refused=sum(count.refused for count in books.counts),
+        unknown=sum(count.unknown for count in books.counts),
+        unknown_committed=sum(committed) if committed and len(committed) == len(books.counts) else None,
+        lost_transactions=None if books.lost_keys is None else len(books.lost_keys),
+        lost_keys=books.lost_keys or [],
+        autopsy_lost_keys=books.autopsy_lost_keys,
+        autopsy_absent=books.autopsy_absent,
+        duplicated=books.duplicated,
+        phantom=books.phantom,
+        unprotected_s=None if protection is None else seconds_up(protection.unprotected_ns),
+        unprotected_acknowledged=None if protection is None else protection.unprotected_acknowledged,
+        protection_unknown_s=None if protection is None else seconds_up(protection.unknown_ns),
+        availability=_availability(service, injected),
+        copies=[CopyMeasurement(**asdict(copy)) for copy in books.copies],
+        authority=books.authority,
+        first_payment_s=ready.first_payment_s,
+        full_redundancy_s=ready.full_redundancy_s,
+        conditions=[data.model_dump() for data in until],
+        doubts=list(dict.fromkeys(records.doubts)),
+        breaches=_breaches(books, until),
+    )
+
+
+def seconds_up(nanoseconds: int) -> float:
+    """Seconds, to the millisecond, rounded up: a figure must not look better than it was."""
+    return -(-nanoseconds // 1_000_000) / 1000
+
+
+def _largest(figures: Sequence[float | None]) -> float | None:
+    """The worst of all faults; None when one of them could not be told."""
+    known = [figure for figure in figures if figure is not None]
+    return max(known) if known and len(known) == len(figures) else None
+
+
+def _worst(faults: Sequence[FaultMeasurement]) -> FaultMeasurement | None:
+    """The fault with the longest RTO; one from which service did not return is worse than any."""
+    return max(faults, key=lambda fault: float("inf") if fault.rto_s is None else fault.rto_s, default=None)
+
+
+def _breaches(books: Books, until: Sequence[Until]) -> list[str]:
+    missed = [
+        f"Awaited {data.condition} within {data.within_s:g} s; it was not reached, seen: {data.seen}."
+        for data in until
+        if not data.reached
+    ]
+    return missed + books.breaches
+
+
+# What the probe saw before any fault
+
+
+def _service(records: Records) -> tuple[Service | None, float | None, int | None]:
+    """The probe's payments with their baseline rate (per second) and longest pause (ns)."""
+    probe, interval_ms = records.probe, None
+    if records.probe_count is not None:
+        interval_ms = records.probe_count.interval_ms
+    elif records.plan is not None:
+        interval_ms = records.plan.load.probe_interval_ms
+    if probe is None or interval_ms is None or not 0.001 <= interval_ms <= 60_000:
+        return None, None, None
+    if probe.empty:
+        records.doubt("The probe recorded no payment.")
+        return None, None, None
+    service = Service(probe, interval_ns=round(interval_ms * 1e6))
+    windows = records.of("baseline", Baseline)
+    if not windows:
+        records.doubt("No baseline was taken.")
+        return service, None, None
+    rate_per_s, pause_ns = service.take_baseline(windows[-1][1].from_ns, windows[-1][1].to_ns)
+    scheduled_per_s = 1000 / interval_ms
+    if rate_per_s is None or rate_per_s < BASELINE_SHARE_MIN * scheduled_per_s:
+        records.doubt(
+            f"Expected at least {BASELINE_SHARE_MIN:.0%} of {scheduled_per_s:g} payments/s in the baseline;"
+            f" seen {rate_per_s or 0:.1f} payments/s."
+        )
+    return service, rate_per_s, pause_ns
+
+
+def _availability(service: Service | None, injected: Sequence[Injection]) -> float | None:
+    share = service.availability(injected[0].before_ns) if service is not None and injected else None
+    return None if share is None else int(share * 1e6) / 1e6  # down, as every figure is rounded to its worse side
+
+
+# Faults
+
+
+def _measure_fault(records: Records, service: Service, one: Injection) -> FaultMeasurement:
+    outage = service.outage(before_ns=one.before_ns, after_ns=one.after_ns, window_end_ns=one.window_end_ns)
+    end_ns = one.window_end_ns if outage.return_ns is None else outage.return_ns
+    who = takeover(records, one.before_ns, one.window_end_ns)
+    noticed = moments(records, who, one.before_ns, one.window_end_ns).get("detect")
+    found = moments(records, who, one.before_ns, end_ns)
+    if outage.first_success_ns is not None:
+        found.setdefault("reroute", Seen(outage.first_success_ns, "first success (probe.csv)"))
+    if outage.return_ns is not None:
+        found["warm_up"] = Seen(outage.return_ns, "service sustained from here on (probe.csv)")
+    placed = borders(found, before_ns=one.before_ns, end_ns=end_ns)
+
+    def since(t_ns: int | None) -> float | None:
+        return None if t_ns is None else seconds_up(t_ns - one.before_ns)
+
+    return FaultMeasurement(
+        id=one.id,
+        name=one.name,
+        target=one.target,
+        injected_at=one.injected_at,
+        before_ns=one.before_ns,
+        after_ns=one.after_ns,
+        window_end_ns=one.window_end_ns,
+        proved=one.proved,
+        traffic=_traffic(records, service, one, outage.return_ns if outage.disturbed else None),
+        disturbed=outage.disturbed,
+        rto_s=since(outage.return_ns),
+        rto_first_success_s=since(outage.first_success_ns),
+        rto_resolution_s=_resolution_s(records, service, one),
+        observed_s=seconds_up(one.window_end_ns - one.before_ns),
+        unsettled_return_s=since(outage.unsettled_return_ns),
+        relapses=outage.relapses,
+        phases=_phases(placed, one.before_ns) if outage.return_ns is not None else Phases(),
+        borders=[
+            PhaseBorder(segment=segment, t_ns=seen.t_ns, source=seen.source)
+            for segment, seen in zip(SEGMENTS, placed, strict=True)
+        ],
+        interruption_s=seconds_up(service.pauses_in(one.before_ns, one.window_end_ns).longest_ns),
+        detect_s=since(noticed.t_ns) if noticed is not None else None,
+        old_primary=who.old,
+        new_primary=who.new,
+        healed=one.healed,
+    )
+
+
+def _phases(placed: Sequence[Seen], before_ns: int) -> Phases:
+    """Differences of rounded borders, so that the segments sum to the rounded whole."""
+    at_s = [0.0, *(seconds_up(seen.t_ns - before_ns) for seen in placed)]
+    lengths = [round(end - start, 3) for start, end in pairwise(at_s)]
+    return Phases(**dict(zip((f"{segment}_s" for segment in SEGMENTS), lengths, strict=True)))
+
+
+def _resolution_s(records: Records, service: Service, one: Injection) -> float:
+    late_ms = records.probe_count.late_ms_max if records.probe_count is not None else 0.0
+    return seconds_up(one.after_ns - one.before_ns + service.interval_ns + round(late_ms * 1e6))
+
+
+def _traffic(records: Records, service: Service, one: Injection, return_ns: int | None) -> int:
+    """The probe's payments through the fault; none of them, or none of Locust's, is a doubt."""
+    end_ns = one.window_end_ns
+    if return_ns is not None and return_ns - one.before_ns >= service.interval_ns:
+        end_ns = return_ns  # a shorter disturbance may lie between two due times
+    due = service.due_in(one.before_ns, end_ns)
+    if not due:
+        records.doubt(f"Expected probe payments through fault {one.id}; none was due.")
+    if records.ledger is not None:
+        sent = records.ledger["sent_ns"]
+        if not ((sent >= one.before_ns) & (sent < one.window_end_ns)).any():
+            records.doubt(f"Expected Locust payments through fault {one.id}; none was sent.")
+    return due
+
+
+def _wal_bytes_lost(records: Records, injected: Sequence[Injection]) -> int | None:
+    """Summed over all changes of primary; None when one of them cannot be told."""
+    lost: list[int | None] = []
+    for number, one in enumerate(injected):
+        until_ns = injected[number + 1].before_ns if number + 1 < len(injected) else None
+        who = takeover(records, one.before_ns, one.window_end_ns)
+        lost.append(
+            wal_bytes_lost(
+                records.samples,
+                who,
+                before_ns=one.before_ns,
+                window_end_ns=one.window_end_ns,
+                end_lsn=_end_lsn(records, who, one.before_ns, until_ns),
+            )
+        )
+    known = [figure for figure in lost if figure is not None]
+    return sum(known) if len(known) == len(lost) else None
+
+
+def _end_lsn(records: Records, who: Takeover, before_ns: int, until_ns: int | None) -> int | None:
+    """Where the log on the lost primary's disk ends, if its disk was read after this fault and before the next."""
+    read_after = [
+        data.end_lsn
+        for event, data in records.of("autopsy", AutopsyDone)
+        if data.node == who.old and event.t_ns >= before_ns and (until_ns is None or event.t_ns < until_ns)
+    ]
+    return read_after[-1] if read_after else None
+
+
+# Protection
+
+
+def _protection(records: Records) -> Protection | None:
+    """How long acknowledged payments stood in one center alone; None when samples, ledgers or centers are missing."""
+    samples, ledgers = records.samples, [ledger for _, ledger in both_ledgers(records)]
+    nodes = topology_centers(records.plan)
+    if samples is None or not nodes or any(ledger is None for ledger in ledgers):
+        return None
+    sampled = set(samples["node"])
+    center_of = {node: center for node, (center, kind) in nodes.items() if kind == "postgres" or node in sampled}
+    writing = (samples["ok"] == 1) & samples["in_recovery"].eq(0).fillna(False)
+    primaries = samples[writing].sort_values(["t_ns", "node"])
+    if primaries.empty:
+        return None
+    pairs = primaries[["node", "sync_names"]].drop_duplicates()
+    holds = {
+        (node, names): guarantees_copy_elsewhere(names, node, center_of)
+        for node, names in zip(pairs["node"], pairs["sync_names"], strict=True)
+    }
+    asked = zip(primaries["node"], primaries["sync_names"], strict=True)
+    guaranteed = np.array([holds[pair] for pair in asked], dtype=np.bool_)
+    both = pd.concat([ledger for ledger in ledgers if ledger is not None])
+    acknowledged = both["done_ns"][both["outcome"] == "acknowledged"].to_numpy(dtype=np.int64)
+    return integrate(primaries["t_ns"].to_numpy(dtype=np.int64), guaranteed, np.sort(acknowledged))

@@ -1,0 +1,123 @@
+"""Watches a running cluster: samples every database, follows the leader keys, says who is primary. Threads, not processes."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import threading
+import time
+from pathlib import Path
+
+import psycopg
+
+from harness.evidence import SAMPLE_COLUMNS, EventLog
+from topologies.cluster import Cluster, ClusterError
+from topologies.database import Database, DatabaseState
+
+SAMPLE_EVERY_S = 0.2
+LEADER_EVERY_S = 0.1
+
+
+class Observer:
+    """Between `start` and `stop`, writes samples.csv and the events `primary` and `leader_key`."""
+
+    def __init__(self, cluster: Cluster, events: EventLog, path: Path) -> None:
+        self.cluster = cluster
+        self.events = events
+        self.file = path.open("w", encoding="utf-8", newline="")
+        self.writer = csv.writer(self.file, lineterminator="\n")
+        self.writer.writerow(SAMPLE_COLUMNS)
+        self.lock = threading.Lock()
+        self.stopping = threading.Event()
+        self.latest: dict[str, DatabaseState | None] = {}
+        self.primary: str | None = None
+        self.roles: dict[str, str] = {}
+        self.threads = [threading.Thread(target=self.sample, args=(n.name,), daemon=True) for n in cluster.databases()]
+        self.threads += [threading.Thread(target=self.follow, args=(s,), daemon=True) for s in ("region-a", "region-b")]
+
+    def start(self) -> None:
+        for thread in self.threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(timeout=10)
+        with self.lock:
+            self.file.close()
+
+    # --- Databases ----------------------------------------------------------------------------------------------------
+    def sample(self, node: str) -> None:
+        database = Database(self.cluster.addresses.node(node))
+        while not self.stopping.is_set():
+            asked = time.monotonic_ns()
+            state, error = None, ""
+            try:
+                if self.cluster.listening(node, 5432):
+                    state = database.state()
+                else:
+                    database.close()
+                    error = "does not take connections"
+            except psycopg.Error as failure:
+                error = " ".join(str(failure).split())[:200]
+            self.record(node, asked, time.monotonic_ns(), state, error)
+            self.stopping.wait(SAMPLE_EVERY_S)
+        database.close()
+
+    def record(self, node: str, asked_ns: int, t_ns: int, state: DatabaseState | None, error: str) -> None:
+        row: tuple[object, ...]
+        if state is None:
+            row = (asked_ns, t_ns, node, 0, "", "", "", "", "", "[]", error)
+        else:
+            standby = state.in_recovery
+            row = (
+                asked_ns, t_ns, node, 1, int(standby), state.timeline or "", optional(state.flush_lsn),
+                optional(state.replay_lsn if standby else None), "" if standby else state.sync_names,
+                json.dumps(state.replication), "",
+            )  # fmt: skip
+        with self.lock:
+            if not self.file.closed:
+                self.writer.writerow(row)
+            self.latest[node] = state
+            self.announce(t_ns)
+
+    def announce(self, t_ns: int) -> None:
+        """An event at each change of who is what. Called with the lock held."""
+        roles = {n: "down" if s is None else "standby" if s.in_recovery else "primary" for n, s in sorted(self.latest.items())}
+        if roles == self.roles:
+            return
+        self.roles = roles
+        writing = [(s.timeline or 0, n) for n, s in self.latest.items() if s is not None and not s.in_recovery]
+        self.primary = max(writing)[1] if writing else None
+        text = f"{self.primary} is primary" if self.primary else "no database is primary"
+        self.events.write("primary", text, source="databases", t_ns=t_ns, node=self.primary, roles=roles)
+
+    def lag_bytes(self) -> int | None:
+        """How far the furthest behind of the copies that answer is; None when nobody is primary."""
+        with self.lock:
+            primary = self.latest.get(self.primary or "")
+            if primary is None or primary.flush_lsn is None:
+                return None
+            others = [s.replay_lsn for n, s in self.latest.items() if s is not None and n != self.primary and s.replay_lsn]
+            return max((primary.flush_lsn - lsn for lsn in others), default=0)
+
+    # --- Leader keys --------------------------------------------------------------------------------------------------
+    def follow(self, store: str) -> None:
+        known: str | None = ""  # unlike any answer: the first one is told
+        seen_ns = time.monotonic_ns()
+        while not self.stopping.is_set():
+            with contextlib.suppress(ClusterError):
+                leader = self.cluster.leader_key(store)
+                now = time.monotonic_ns()
+                if leader != known:
+                    text = f"{store}: {leader} holds the leader key" if leader else f"{store}: nobody holds the leader key"
+                    self.events.write(
+                        "leader_key", text, source="dcs", t_ns=now, store=store, leader=leader, seen_before_ns=seen_ns
+                    )
+                known, seen_ns = leader, now
+            self.stopping.wait(LEADER_EVERY_S)
+
+
+def optional(value: int | None) -> int | str:
+    return "" if value is None else value

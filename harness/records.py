@@ -1,0 +1,374 @@
+"""A run's files, read so that damage becomes a doubt in words and never an exception.
+
+`Evidence` is strict, as a reader should be. A verdict has to be given on damaged runs too, and it is INVALID then: with
+every reason, not the first one alone. No doubt names the place where the run lies, so that a verdict is the same bytes
+anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import EvidenceError
+from harness.evidence import EVIDENCE_VERSION, UNSEALED, Event, Evidence, LedgerCount, Plan, ProbeCount
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+
+# What reading a damaged file can raise: ours, the file system's, gzip's, pandas' and the parsers'.
+DAMAGE = (EvidenceError, OSError, EOFError, zlib.error, ValueError, OverflowError, TypeError, KeyError)
+ACKNOWLEDGED_STATUS = (200, 201)
+REFUSED_STATUS = (409, 422, 503)
+
+
+class Data(BaseModel):
+    """The `data` of an event, as far as figures need it; more may stand there for the reader's sake."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+Nanoseconds = Annotated[int, Field(ge=0, lt=1 << 62)]  # what an int64 column can be held against
+
+
+class PlanRegistered(Data):
+    sha256: str
+
+
+class Baseline(Data):
+    from_ns: Nanoseconds
+    to_ns: Nanoseconds
+
+
+class Intent(Data):
+    id: str
+    name: str
+    target: str
+
+
+class Injected(Data):
+    id: str
+    before_ns: Nanoseconds
+    after_ns: Nanoseconds
+
+
+class Check(Data):
+    subject: str
+    side: str
+    expected: object
+    seen: object
+    ok: bool
+
+
+class Proof(Data):
+    id: str
+    proved: bool
+    checks: list[Check]
+
+
+class Primary(Data):
+    node: str | None
+
+
+class LeaderKey(Data):
+    store: str
+    leader: str | None
+
+
+class Step(Data):
+    name: str
+    role: str | None
+    after_ns: Nanoseconds
+    ok: bool
+
+
+class Until(Data):
+    condition: str
+    within_s: float
+    reached: bool
+    waited_s: float | None = None
+    seen: object = None
+
+
+class HealStarted(Data):
+    id: str
+
+
+class Healed(Data):
+    id: str
+    ok: bool
+
+
+class Authority(Data):
+    node: str
+
+
+class ExpectedCopies(Data):
+    nodes: list[str]
+
+
+class AutopsyDone(Data):
+    node: str
+    payments: int | None = None
+    end_lsn: int | None = None
+
+
+class Ready(Data):
+    first_payment_s: float | None = None
+    full_redundancy_s: float | None = None
+
+
+class Ended(Data):
+    error: object = None
+
+
+D = TypeVar("D", bound=Data)
+
+
+@dataclass
+class Records:
+    """What could be read of a run; None: missing or damaged, and `doubts` says so."""
+
+    evidence: Evidence
+    plan: Plan | None
+    events: list[Event]
+    probe: pd.DataFrame | None
+    ledger: pd.DataFrame | None
+    samples: pd.DataFrame | None
+    probe_count: ProbeCount | None
+    ledger_count: LedgerCount | None
+    doubts: list[str] = field(default_factory=list)
+
+    def of(self, kind: str, model: type[D]) -> list[tuple[Event, D]]:
+        """The events of a kind with their data, in order; one that is not as the page says becomes a doubt."""
+        found: list[tuple[Event, D]] = []
+        for event in (e for e in self.events if e.kind == kind):
+            try:
+                found.append((event, model.model_validate(event.data)))
+            except ValidationError as error:
+                where = ".".join(str(part) for part in error.errors()[0]["loc"])
+                self.doubt(f"events.jsonl seq {event.seq} ({kind}): {where}: {error.errors()[0]['msg']}.")
+        return found
+
+    def doubt(self, sentence: str) -> None:
+        if sentence not in self.doubts:
+            self.doubts.append(sentence)
+
+
+def read(evidence: Evidence) -> Records:
+    """Read every file, check the seal, the plan's hash, the order of events and what each ledger counts."""
+    doubts: list[str] = []
+    _check_seal(evidence, doubts)
+    records = Records(
+        evidence=evidence,
+        plan=attempt(evidence, "plan.json", lambda: evidence.plan, doubts),
+        events=_events(evidence, doubts),
+        probe=attempt(evidence, "probe.csv", lambda: _payments(evidence.probe), doubts),
+        ledger=attempt(evidence, "ledger.csv", lambda: _payments(evidence.ledger), doubts),
+        samples=attempt(evidence, "samples.csv", lambda: evidence.samples, doubts),
+        probe_count=attempt(evidence, "probe.json", lambda: evidence.probe_count, doubts),
+        ledger_count=attempt(evidence, "ledger.json", lambda: evidence.ledger_count, doubts),
+        doubts=doubts,
+    )
+    if evidence.path("manifest.json").is_file() and _touched_by_hand(evidence):
+        doubts.append("Somebody worked on the topology by hand while the drill ran: see by-hand.jsonl.")
+    _check_plan(records)
+    _check_ending(records)
+    _check_probe(records)
+    _check_ledger(records)
+    return records
+
+
+def _touched_by_hand(evidence: Evidence) -> bool:
+    """Whether by-hand.jsonl was there when the run was sealed: what `--keep` leaves to hands afterwards does not count."""
+    try:
+        return evidence.manifest is not None and "by-hand.jsonl" in evidence.manifest.files
+    except EvidenceError:
+        return False  # the broken seal is told already
+
+
+def attempt(evidence: Evidence, name: str, reading: Callable[[], T], doubts: list[str]) -> T | None:
+    """What `reading` gives, or None and a doubt that names the file."""
+    if not evidence.path(name).is_file():
+        doubts.append(f"{name} is missing.")
+        return None
+    try:
+        if name.endswith(".csv"):
+            _check_last_line(evidence, name)
+        return reading()
+    except DAMAGE as error:
+        doubts.append(f"{name} cannot be read: {_placeless(evidence, error)}.")
+        return None
+
+
+def _check_last_line(evidence: Evidence, name: str) -> None:
+    """A reader takes a row that was cut short for a row with empty cells."""
+    with evidence.path(name).open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            raise ValueError("it ends in the middle of a line")
+
+
+def _placeless(evidence: Evidence, error: Exception) -> str:
+    """The error's words without the directory, which differs from place to place."""
+    words = str(error).replace(f"{evidence.directory}/", "").replace(str(evidence.directory), "the run")
+    return (words.splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+# The seal and the plan
+
+
+def _check_seal(evidence: Evidence, doubts: list[str]) -> None:
+    try:
+        manifest = evidence.manifest
+        doubts += [f"The seal is broken: {broken}." for broken in evidence.broken_seals()]
+        if manifest is None:
+            return
+        if manifest.run_id != evidence.plan.run_id:
+            doubts.append(f"manifest.json seals run {manifest.run_id}; plan.json is of run {evidence.plan.run_id}.")
+        doubts += [
+            f"The seal is broken: {name} is not in manifest.json."
+            for name in _figures_come_from(evidence)
+            if name not in manifest.files
+        ]
+    except DAMAGE as error:
+        doubts.append(f"The seal cannot be checked: {_placeless(evidence, error)}.")
+
+
+def _figures_come_from(evidence: Evidence) -> list[str]:
+    """The files of the run that figures are computed from: a file added after sealing must not count."""
+    whole = ["plan.json", "events.jsonl", "probe.csv", "probe.json", "ledger.csv", "ledger.json", "samples.csv"]
+    folders = [p for folder in ("copies", "autopsy") for p in evidence.path(folder).glob("*.csv.gz")]
+    names = whole + sorted(p.relative_to(evidence.directory).as_posix() for p in folders)
+    return [name for name in names if name not in UNSEALED and evidence.path(name).is_file()]
+
+
+def _check_plan(records: Records) -> None:
+    if records.plan is not None and records.plan.evidence_version != EVIDENCE_VERSION:
+        seen = records.plan.evidence_version
+        records.doubt(f"plan.json: expected evidence version {EVIDENCE_VERSION}, seen {seen}.")
+    first = records.events[0] if records.events else None
+    if first is None or first.kind != "plan_registered":
+        records.doubt("events.jsonl: expected the plan's hash in its first line; it is not there.")
+        return
+    for _, registered in records.of("plan_registered", PlanRegistered)[:1]:
+        try:
+            seen_sha = hashlib.sha256(records.evidence.path("plan.json").read_bytes()).hexdigest()
+        except OSError:
+            return  # already a doubt: plan.json cannot be read
+        if registered.sha256 != seen_sha:
+            records.doubt("plan.json is not the plan that was registered: its SHA-256 differs from events.jsonl's.")
+
+
+# Events
+
+
+def _events(evidence: Evidence, doubts: list[str]) -> list[Event]:
+    text = attempt(evidence, "events.jsonl", lambda: evidence.path("events.jsonl").read_text("utf-8", "replace"), doubts)
+    lines = (text or "").split("\n")
+    if lines[-1] != "":
+        doubts.append("events.jsonl ends in the middle of a line: the harness did not end in order.")
+    events: list[Event] = []
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        try:
+            events.append(Event.model_validate_json(line))
+        except ValidationError as error:
+            if number < len(lines):  # the cut last line is told above
+                doubts.append(f"events.jsonl line {number} is no event: {error.errors()[0]['msg']}.")
+    if [e.seq for e in events] != list(range(len(events))):
+        doubts.append("events.jsonl: expected seq 0, 1, 2 … without a gap; lines are missing or out of order.")
+    return events
+
+
+def _check_ending(records: Records) -> None:
+    for kind, words in (("interrupted", "The run was interrupted"), ("error", "The run ended with an error")):
+        for _, ended in records.of(kind, Ended):
+            records.doubt(f"{words}: {str(ended.error or 'no reason given').rstrip('.')}.")
+
+
+# The two ledgers
+
+
+def _payments(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows, if they are what the page says; an outcome that its status does not give is the writer's mistake."""
+    outcome = frame["status"].map(
+        {**dict.fromkeys(ACKNOWLEDGED_STATUS, "acknowledged"), **dict.fromkeys(REFUSED_STATUS, "refused")}
+    )
+    wrong = frame["outcome"] != outcome.astype("object").where(outcome.notna(), "unknown")
+    if wrong.any():
+        row = frame[wrong].iloc[0]
+        raise ValueError(
+            f"{int(wrong.sum())} outcomes do not follow from their status; payment {row['key']} has"
+            f" status {row['status']} and outcome {row['outcome']}"
+        )
+    if (frame["done_ns"] < frame["sent_ns"]).any():
+        raise ValueError(f"{int((frame['done_ns'] < frame['sent_ns']).sum())} payments ended before they were sent")
+    twice = frame["key"].duplicated()
+    if twice.any():
+        raise ValueError(f"{int(twice.sum())} keys are used twice, the first of them {frame['key'][twice].iloc[0]}")
+    return frame
+
+
+def _check_probe(records: Records) -> None:
+    count, plan = records.probe_count, records.plan
+    if count is None:
+        return
+    if not (0 < count.interval_ms < math.inf and math.isfinite(count.late_ms_max)):
+        records.doubt("probe.json: expected a finite interval_ms above 0 and a finite late_ms_max.")
+        records.probe_count = None
+        return
+    if count.scheduled != count.recorded:
+        records.doubt(f"The probe recorded {count.recorded} of {count.scheduled} scheduled payments.")
+    if records.probe is not None and len(records.probe) != count.recorded:
+        records.doubt(f"probe.csv: expected {count.recorded} rows, seen {len(records.probe)}.")
+    if not count.completed:
+        records.doubt("The probe did not stop in order.")
+    if plan is not None and plan.load.probe_interval_ms != count.interval_ms:
+        planned = plan.load.probe_interval_ms
+        records.doubt(f"The probe paid every {count.interval_ms:g} ms; the plan says every {planned:g} ms.")
+    late_ms = count.late_ms_max
+    if records.probe is not None and len(records.probe):
+        late_ms = max(late_ms, float((records.probe["sent_ns"] - records.probe["due_ns"]).max()) / 1e6)
+    if late_ms > 1000:
+        records.doubt(f"The probe sent a payment {late_ms / 1000:.1f} s late; at most 1 s is allowed.")
+
+
+def _check_ledger(records: Records) -> None:
+    count, ledger = records.ledger_count, records.ledger
+    if count is None:
+        return
+    if not count.completed:
+        records.doubt("Locust did not stop in order.")
+    rows = count.recorded if ledger is None else len(ledger)
+    if count.recorded != rows:
+        records.doubt(f"ledger.csv: expected {count.recorded} rows, seen {rows}.")
+    if count.locust_requests != rows:
+        records.doubt(f"Locust counted {count.locust_requests} payments; its ledger holds {rows}.")
+
+
+def both_ledgers(records: Records) -> Sequence[tuple[str, pd.DataFrame | None]]:
+    return (("probe", records.probe), ("locust", records.ledger))
+
+
+def topology_centers(plan: Plan | None) -> dict[str, tuple[str, str]]:
+    """Node → (its center, its kind), as the plan says; empty when the plan does not."""
+    found: dict[str, tuple[str, str]] = {}
+    for center in _objects(plan.topology.get("centers") if plan is not None else None):
+        for node in _objects(center.get("nodes")):
+            found[str(node.get("name"))] = (str(center.get("name")), str(node.get("kind")))
+    return found
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -1,0 +1,269 @@
+"""What a drill's body holds in its hands: faults with their proof, waiting, and timed runbook steps."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from faults import Fault
+from harness.customers import Customers
+from harness.errors import CouldNotTell
+from harness.evidence import EventLog, Plan, csv_gz
+from harness.live import LiveView
+from harness.observer import Observer
+from topologies.cluster import Cluster
+from topologies.database import DatabaseState, wait_for
+from topologies.model import Check, Effect, Node
+
+T = TypeVar("T")
+Condition = Callable[["Run"], tuple[bool, str]]
+BYSTANDER_WITHIN_S = 5.0
+
+
+class Run:
+    """One drill while it runs. Everything here writes down what it does before and after it does it."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        directory: Path,
+        cluster: Cluster,
+        events: EventLog,
+        customers: Customers,
+        observer: Observer,
+        view: LiveView,
+    ) -> None:
+        self.plan = plan
+        self.directory = directory
+        self.cluster = cluster
+        self.events = events
+        self.customers = customers
+        self.observer = observer
+        self.view = view
+        self.active: dict[str, Fault] = {}
+        self.dead_primaries: list[str] = []
+        self.last_fault_ns = 0
+        self.last_heal_ns = 0
+        self.faults = 0
+        self.damaged: str | None = None
+        self.last_primary_state: DatabaseState | None = None
+
+    # --- Faults -------------------------------------------------------------------------------------------------------
+    @contextlib.contextmanager
+    def fault(self, fault: Fault) -> Iterator[None]:
+        """Inject, prove on both sides, and heal at the end, whatever happens in between."""
+        self.faults += 1
+        name = f"f{self.faults}"
+        fault.prepare(self.cluster)
+        effect = fault.effect(self.cluster.topology)
+        primary = self.observer.primary
+        self.last_primary_state = self.observer.latest.get(primary or "")
+        self.phase("fault")
+        self.events.write(
+            "intent",
+            f"about to inject {type(fault).__name__} on {fault.target}",
+            durable=True,
+            id=name,
+            name=type(fault).__name__,
+            target=fault.target,
+            args=fault.arguments,
+            effect=effect.to_json(),
+            undo=fault.undo(),
+        )
+        self.active[name] = fault
+        try:
+            before = time.monotonic_ns()
+            fault.inject(self.cluster)
+            after = time.monotonic_ns()
+            self.last_fault_ns = before
+            self.events.write(
+                "injected",
+                f"{type(fault).__name__} hit {fault.target} within {(after - before) / 1e9:.2f} s",
+                t_ns=after,
+                id=name,
+                before_ns=before,
+                after_ns=after,
+            )
+            self.view.injected([f"{type(f).__name__} {f.target}" for f in self.active.values()])
+            if primary in effect.down:
+                self.dead_primaries.append(str(primary))
+            self.prove(name, fault, effect)
+            yield
+            self.autopsy()
+        finally:
+            self.heal(name)
+
+    def prove(self, name: str, fault: Fault, effect: Effect) -> None:
+        """What should be down is down, all else answers. Both sides are asked at once: the clock runs."""
+        with ThreadPoolExecutor(3) as pool:
+            victim = pool.submit(fault.proof, self.cluster)
+            bystanders = pool.submit(self.bystanders, effect)
+            reach = pool.submit(self.reach, "during", effect)
+            checks = [("victim", c) for c in victim.result().checks]
+            checks += [("bystander", c) for c in (*bystanders.result(), *reach.result())]
+            proved = victim.result().proved and all(check.ok for _, check in checks)
+        told = (
+            "proved on both sides"
+            if proved
+            else "NOT proved: " + "; ".join(f"{c.subject}: expected {c.expected}, seen {c.seen}" for _, c in checks if not c.ok)
+        )
+        data = [{**c.to_json(), "side": side} for side, c in checks]
+        self.events.write("proof", f"{type(fault).__name__} on {fault.target} {told}", id=name, proved=proved, checks=data)
+
+    def bystanders(self, effect: Effect) -> list[Check]:
+        """Each node that the fault must spare answers within 5 s."""
+        spared = [n.name for n in self.cluster.topology.nodes() if n.name not in effect.down]
+
+        def look(node: str) -> Check:
+            try:
+                wait_for(lambda: self.cluster.answers(node), within_s=BYSTANDER_WITHIN_S, what=node, every_s=0.2)
+                return Check(node, "answers", "answers", ok=True)
+            except TimeoutError:
+                return Check(node, "answers", f"no answer within {BYSTANDER_WITHIN_S:g} s", ok=False)
+
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(look, spared))
+
+    def reach(self, moment: str, effect: Effect | None = None) -> list[Check]:
+        """Dial every link; returns a check for each that neither a cut nor a dead center explains."""
+        cells = self.cluster.reach_matrix()
+        good = sum(1 for c in cells if c["ok"])
+        self.events.write("reach", f"{good} of {len(cells)} links carry, {moment} the fault", moment=moment, cells=cells)
+        effect = effect or Effect()
+        cut = {frozenset(path.split("->")) for path in effect.cut}
+        dead = {c.name for c in self.cluster.topology.centers if all(n.name in effect.down for n in c.nodes)}
+        checks = []
+        for cell in cells:
+            ends = {str(cell["source"]), str(cell["target"])}
+            if ends & dead or frozenset(ends) in cut:
+                continue
+            seen = "carries" if cell["ok"] else "carries nothing"
+            checks.append(Check(f"{cell['source']}->{cell['target']}", "carries", seen, bool(cell["ok"])))
+        return checks
+
+    def heal(self, name: str) -> None:
+        """Heal one fault. A failed heal is written down and erases nothing. Safe to call again."""
+        fault = self.active.get(name)
+        if fault is None:
+            return
+        self.phase("heal")
+        self.last_heal_ns = self.events.write("heal_started", f"healing: {fault.undo()}", id=name).t_ns
+        error = ""
+        try:
+            fault.heal(self.cluster)
+        except Exception as failure:  # whatever it is, the other faults must still be healed
+            error = " ".join(str(failure).split())
+        del self.active[name]
+        told = f"healing {type(fault).__name__} on {fault.target} failed: {error}" if error else f"{fault.target} is healed"
+        self.events.write("healed", told, id=name, ok=not error, error=error)
+        self.view.injected([f"{type(f).__name__} {f.target}" for f in self.active.values()])
+
+    def heal_all(self) -> None:
+        for name in list(self.active):
+            self.heal(name)
+
+    # --- Waiting and runbook steps ------------------------------------------------------------------------------------
+    def until(self, condition: Condition, *, within_s: float) -> bool:
+        """Wait for a condition. Not reaching it is written down, and is a FAIL; the drill goes on to heal."""
+        name = condition.__name__
+        began, seen, reached = time.monotonic(), "nothing yet", False
+        self.view.phase(f"waiting for {name.replace('_', ' ')}", within_s)
+        while not reached:
+            self.check_load()
+            reached, seen = condition(self)
+            if reached or time.monotonic() - began > within_s:
+                break
+            time.sleep(0.1)
+        waited = round(time.monotonic() - began, 3)
+        words = name.replace("_", " ")
+        text = f"{words} after {waited:.1f} s: {seen}" if reached else f"{words}: not within {within_s:g} s; seen last: {seen}"
+        self.events.write("until", text, condition=name, within_s=within_s, reached=reached, waited_s=waited, seen=seen)
+        return reached
+
+    def step(self, name: str, action: Callable[[Cluster], T], *, role: str | None = None) -> T:
+        """A runbook step, timed. One that fails ends the drill: what comes after it can't be told."""
+        before = time.monotonic_ns()
+        self.view.message(f"runbook: {name}")
+        try:
+            result = action(self.cluster)
+        except Exception as error:
+            self.tell_step(name, role, before, error=" ".join(str(error).split()))
+            raise CouldNotTell(f"the runbook step {name!r} failed: {' '.join(str(error).split())}") from error
+        told = ", ".join(result) if isinstance(result, list) else result.name if isinstance(result, Node) else ""
+        self.tell_step(name, role, before, result=str(told))
+        return result
+
+    def tell_step(self, name: str, role: str | None, before_ns: int, *, error: str = "", result: str = "") -> None:
+        now = time.monotonic_ns()
+        took = (now - before_ns) / 1e9
+        outcome = f"done in {took:.2f} s" + (f" ({result})" if result else "")
+        self.events.write(
+            "step",
+            f"{name}: failed after {took:.2f} s: {error}" if error else f"{name}: {outcome}",
+            t_ns=now,
+            name=name,
+            role=role,
+            before_ns=before_ns,
+            after_ns=now,
+            ok=not error,
+            error=error,
+        )
+
+    def decide(self, name: str, *, after_s: float) -> None:
+        """People take their time: the decision falls `after_s` seconds after the fault, not earlier."""
+        before = time.monotonic_ns()
+        due = self.last_fault_ns + int(after_s * 1e9)
+        self.view.message(f"runbook: {name} (decided {after_s:g} s after the fault)")
+        while (left := due - time.monotonic_ns()) > 0:
+            self.check_load()
+            time.sleep(min(0.1, left / 1e9))
+        self.tell_step(name, "decide", before)
+
+    def found_damage(self, node: str, damaged: list[str]) -> None:
+        """Somebody's monitoring found a damaged copy: that is the moment of detection."""
+        self.damaged = node
+        now = time.monotonic_ns()
+        self.events.write("damage", f"the scrub found damage on {node}: {damaged[0]}", node=node, pages=damaged[:20])
+        self.tell_step(f"scrub finds the damage on {node}", "detect", now)
+
+    def damaged_node(self) -> str:
+        """The node on which damage was found. Raises CouldNotTell when none was: a runbook has nothing to work on."""
+        if self.damaged is None:
+            raise CouldNotTell("no damage was found, so no node can be rebuilt: see the condition before this step")
+        return self.damaged
+
+    def explain_takeover(self) -> None:
+        """Say which copy took over, and why that one: it was a synchronous copy, by the old primary's own last word."""
+        before, after = self.last_primary_state, self.observer.primary
+        if before is None or after is None:
+            return
+        copies = {r["name"]: r["sync_state"] for r in before.replication}
+        text = (
+            f"{after} took over: it was {copies.get(after, 'not streaming')} before (synchronous_standby_names was "
+            f"{before.sync_names or 'empty'}), and only a synchronous copy may run for leader"
+        )
+        self.events.write("takeover", text, node=after, sync_names=before.sync_names, copies=copies)
+
+    def check_load(self) -> None:
+        if wrong := self.customers.alive():
+            raise CouldNotTell(wrong)
+
+    def phase(self, name: str) -> None:
+        self.events.write("phase", f"phase: {name}", name=name)
+        self.view.phase(name)
+
+    # --- Autopsy ------------------------------------------------------------------------------------------------------
+    def autopsy(self) -> None:
+        """Read the payments off the disk of each primary that died, while it is dead. Once for each."""
+        while self.dead_primaries:
+            node = self.dead_primaries.pop()
+            rows, end_lsn = self.cluster.autopsy(node)
+            (self.directory / "autopsy").mkdir(exist_ok=True)
+            csv_gz(self.directory / "autopsy" / f"{node}.payments.csv.gz", rows)
+            count = rows.count(b"\n") - 1
+            text = f"{node}'s disk holds {count} payments"
+            self.events.write("autopsy", text, node=node, payments=count, end_lsn=end_lsn)

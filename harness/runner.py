@@ -1,0 +1,385 @@
+"""One drill, from the registered plan to the handed-over report, in one straight line: `run_drill`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness import environment
+from harness.customers import Customers
+from harness.drill import Drill
+from harness.errors import CouldNotStart, CouldNotTell, DrillbookError
+from harness.evidence import COPY_COLUMNS, EVIDENCE_VERSION, Clock, EventLog, Plan, csv_gz, seal, sha256_of, write_atomically
+from harness.judge import EXIT_CODES, Verdict
+from harness.live import LiveView
+from harness.observer import Observer
+from harness.run import Run
+from harness.watcher import Watcher
+from topologies import engine, images, startup
+from topologies.cluster import Cluster
+from topologies.redundancy import redundancy_gaps, replay_gaps
+
+CAUGHT_UP_WITHIN_S = 60.0
+BASELINE_SETTLE_S = 1.0  # the pools open their connections: not part of the baseline
+INTERRUPTED_EXIT = 130
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run. `sabotage` is called once the topology is steady: tests spoil with it what stands, behind the drill's back."""
+
+    runs: Path = Path("runs")
+    seed: int | None = None
+    keep: bool = False
+    port: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+    interactive: bool | None = None
+    sabotage: Callable[[Cluster], None] | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a run. One whose topology did not start keeps its record, with the verdict INVALID and exit code 3."""
+
+    directory: Path
+    verdict: Verdict
+    exit_code: int
+
+
+def run_drill(drill: Drill, options: Options) -> Result:
+    """plan → up → steady → load → baseline → fault, proof, recovery, heal → drain → read back → seal → down → judge → render."""
+    client, found = prepare(options)
+    plan = make_plan(drill, options, client, found)
+    directory, events = register(plan, options)
+    with LiveView(plan.drill, plan.claim, interactive=options.interactive) as view, signals_as_interrupts():
+        events.listeners.append(view.event)
+        watcher = Watcher(plan.run_id)
+        interrupted, started = False, False
+        try:
+            cluster = bring_up(drill, plan, options, directory, events, view, found)
+            started = True
+            try:
+                with loaded(plan, directory, cluster, events, view) as run:
+                    if options.sabotage:
+                        options.sabotage(cluster)
+                    take_baseline(run)
+                    perform(drill, run)
+                read_back(cluster, directory, events, view)
+            finally:
+                with uninterrupted(view):
+                    finish_evidence(cluster, directory, events)
+        except KeyboardInterrupt:
+            interrupted = True
+            events.write("interrupted", "interrupted by the operator; healed first", durable=True)
+        except Exception as error:
+            logging.getLogger("drillbook").exception("the run ended early")
+            events.write("error", f"the run ended early: {brief(error)}", durable=True, error=brief(error))
+        finally:
+            with uninterrupted(view):
+                seal_and_take_down(client, plan, directory, events, view, keep=options.keep and started and not interrupted)
+                watcher.release()
+        verdict = hand_over(directory, view)
+    code = INTERRUPTED_EXIT if interrupted else EXIT_CODES[verdict.verdict] if started else CouldNotStart.exit_code
+    return Result(directory, verdict, code)
+
+
+# --- Before anything is written ---------------------------------------------------------------------------------------
+def prepare(options: Options) -> tuple[Any, images.Images]:
+    """Everything that can refuse, before anything is made. Raises CouldNotStart with what to do."""
+    environment.check_port(options.port)
+    environment.check_memory()
+    try:
+        client = engine.connect()
+        return client, images.ensure(client, lambda text: print(f"images: {text}", flush=True))
+    except (engine.EngineError, images.ImageError) as error:
+        raise CouldNotStart(str(error)) from error
+
+
+def make_plan(drill: Drill, options: Options, client: Any, found: images.Images) -> Plan:
+    now = datetime.now(UTC)
+    degraded = [] if found.toxiproxy else [f"links run without Toxiproxy, so without base latency: {found.why_no_toxiproxy}"]
+    try:
+        topology = drill.topology(**options.settings)
+    except ValueError as error:
+        raise CouldNotStart(str(error)) from error
+    return Plan(
+        evidence_version=EVIDENCE_VERSION,
+        drill=drill.name,
+        claim=drill.claim,
+        run_id=f"{drill.name}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+        seed=random.SystemRandom().randrange(2**31) if options.seed is None else options.seed,
+        topology=topology.to_json(),
+        targets=drill.targets,
+        load=drill.load,
+        environment_class=environment.ENVIRONMENT_CLASS,
+        drill_kind=environment.DRILL_KIND,
+        environment=environment.describe(client.version(), degraded=degraded),
+        clock=Clock.now(),
+    )
+
+
+def register(plan: Plan, options: Options) -> tuple[Path, EventLog]:
+    """Targets are on disk and hashed before anything starts."""
+    stamp = plan.run_id.removeprefix(f"{plan.drill}-").rpartition("-")[0]
+    directory = options.runs.resolve() / plan.drill / stamp
+    while directory.exists():
+        directory = directory.with_name(f"{stamp}-{secrets.token_hex(2)}")
+    directory.mkdir(parents=True)
+    write_atomically(directory / "plan.json", plan.model_dump_json(indent=2) + "\n")
+    for link, target in (
+        (directory.parent / "latest", directory.name),
+        (options.runs / "latest", f"{plan.drill}/{directory.name}"),
+    ):
+        point(link, target)
+    logging.basicConfig(
+        filename=directory / "harness.log", level=logging.INFO, format="%(asctime)s %(name)s %(message)s", force=True
+    )
+    events = EventLog(directory / "events.jsonl")
+    events.write("plan_registered", "the plan is registered", durable=True, sha256=sha256_of(directory / "plan.json"))
+    return directory, events
+
+
+def point(link: Path, target: str) -> None:
+    temporary = link.with_name(f".{link.name}.{secrets.token_hex(2)}")
+    temporary.symlink_to(target)
+    temporary.replace(link)
+
+
+# --- While it runs ----------------------------------------------------------------------------------------------------
+def bring_up(
+    drill: Drill, plan: Plan, options: Options, directory: Path, events: EventLog, view: LiveView, found: images.Images
+) -> Cluster:
+    events.write("phase", "phase: start", name="start")
+    view.phase("starting the topology", startup.READY_WITHIN_S)
+
+    def progress(text: str) -> None:
+        events.write("progress", text)
+
+    started = startup.start(
+        drill.topology(**options.settings),
+        found,
+        run_id=plan.run_id,
+        directory=directory,
+        door_port=options.port,
+        progress=progress,
+    )
+    events.write(
+        "ready",
+        f"first payment after {started.first_payment_s:.1f} s, full redundancy after {started.full_redundancy_s:.1f} s",
+        first_payment_s=started.first_payment_s,
+        full_redundancy_s=started.full_redundancy_s,
+        milestones=started.milestones,
+    )
+    return started.cluster
+
+
+@contextlib.contextmanager
+def loaded(plan: Plan, directory: Path, cluster: Cluster, events: EventLog, view: LiveView) -> Iterator[Run]:
+    """Observer and customers on, around the drill's body; every fault is healed before they go off."""
+    observer = Observer(cluster, events, directory / "samples.csv")
+    customers: Customers | None = None
+    stop_numbers = threading.Event()
+    observer.start()
+    try:
+        customers = Customers(plan, directory, cluster.door_url, events)
+        run = Run(plan, directory, cluster, events, customers, observer, view)
+        prove_steady(run)
+        customers.start()
+        threading.Thread(target=show_numbers, args=(run, stop_numbers), daemon=True).start()
+        try:
+            yield run
+        finally:
+            if run.active:
+                view.healing()
+                with uninterrupted(view):
+                    run.heal_all()
+        run.phase("drain")
+    finally:
+        stop_numbers.set()
+        with uninterrupted(view):
+            if customers is not None:
+                customers.stop()
+            observer.stop()
+
+
+def prove_steady(run: Run) -> None:
+    """Nothing may be missing before a drill starts, or it measures something else."""
+    run.phase("steady")
+    gaps = redundancy_gaps(run.cluster)
+    gaps += [f"{c.subject} carries nothing" for c in run.reach("before") if not c.ok]
+    if gaps:
+        raise CouldNotTell(f"no steady state before the drill: {'; '.join(gaps)}")
+    run.events.write("steady", "every copy streams, every link carries, a payment came back")
+
+
+def show_numbers(run: Run, stop: threading.Event) -> None:
+    while not stop.wait(0.25):
+        seen = run.customers.numbers()
+        run.view.numbers(seen.acknowledged_per_s, seen.errors_per_s, seen.p99_ms, run.observer.lag_bytes(), run.observer.primary)
+
+
+def take_baseline(run: Run) -> None:
+    """The undisturbed rate, over a fixed span of time: the one wait here that is for time itself."""
+    run.phase("baseline")
+    span = run.plan.load.baseline_s
+    run.view.phase("baseline", BASELINE_SETTLE_S + span)
+    time.sleep(BASELINE_SETTLE_S)
+    run.check_load()
+    from_ns = time.monotonic_ns()
+    time.sleep(span)
+    to_ns = time.monotonic_ns()
+    run.check_load()
+    run.customers.baseline_rate_per_s = run.customers.acknowledged_since(from_ns) / span
+    text = f"baseline: {run.customers.baseline_rate_per_s:.0f} probe payments acknowledged per second"
+    run.events.write("baseline", text, from_ns=from_ns, to_ns=to_ns)
+
+
+def perform(drill: Drill, run: Run) -> None:
+    drill.body(run)
+    run.reach("after")
+
+
+# --- Afterwards -------------------------------------------------------------------------------------------------------
+def read_back(cluster: Cluster, directory: Path, events: EventLog, view: LiveView) -> None:
+    """Once replay has finished: the bank's tables of every copy."""
+    events.write("phase", "phase: readback", name="readback")
+    view.phase("reading every copy back", CAUGHT_UP_WITHIN_S)
+    with door_closed(cluster, events):
+        compare_copies(cluster, directory, events)
+
+
+@contextlib.contextmanager
+def door_closed(cluster: Cluster, events: EventLog) -> Iterator[None]:
+    """Nobody pays while the books are compared: other clients than ours may still be at the door."""
+    was_open = [center for center, status in cluster.door_servers().items() if status != "MAINT"]
+    cluster.open_door_to([], closed=was_open)
+    events.write("door", "the front door is closed while the copies are read", source="door", closed=was_open)
+    try:
+        yield
+    finally:
+        cluster.open_door_to(was_open)
+
+
+def compare_copies(cluster: Cluster, directory: Path, events: EventLog) -> None:
+    wait_replayed(cluster, events)
+    primary = cluster.wait_primary(within_s=30)
+    events.write("authority", f"{primary.name} is the copy that counts", node=primary.name)
+    expected = [n.name for n in cluster.databases()]
+    events.write("expected_copies", f"expected copies: {', '.join(expected)}", nodes=expected)
+    (directory / "copies").mkdir(exist_ok=True)
+
+    def read(node: str) -> None:
+        for table in COPY_COLUMNS:
+            csv_gz(directory / "copies" / f"{node}.{table}.csv.gz", cluster.read_copy(node, table))
+
+    answering = [name for name, state in cluster.states().items() if state is not None]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(read, answering))
+
+
+def wait_replayed(cluster: Cluster, events: EventLog) -> None:
+    """Heartbeats go on, so each look compares with where the primary was a moment before."""
+    deadline = time.monotonic() + CAUGHT_UP_WITHIN_S
+    while (gaps := replay_gaps(cluster)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    events.write("replayed", "; ".join(gaps) if gaps else "every copy has replayed what the primary had", gaps=gaps)
+
+
+def finish_evidence(cluster: Cluster, directory: Path, events: EventLog) -> None:
+    """Server logs, whatever happened before."""
+    (directory / "logs").mkdir(exist_ok=True)
+    for name in cluster.container_names():
+        try:
+            (directory / "logs" / f"{name}.log").write_bytes(cluster.logs(name))
+        except Exception as error:
+            events.write("log_missing", f"{name}'s log could not be read: {brief(error)}", container=name)
+
+
+def seal_and_take_down(client: Any, plan: Plan, directory: Path, events: EventLog, view: LiveView, *, keep: bool) -> None:
+    try:
+        events.write("phase", "phase: seal", name="seal")
+        events.listeners.clear()
+        events.close()
+        seal(directory, run_id=plan.run_id)
+    finally:
+        if not keep:
+            take_down(client, plan, directory, view)
+    if keep:
+        view.message(f"kept: the topology stands; end it with 'drillbook down {plan.run_id}'")
+
+
+def take_down(client: Any, plan: Plan, directory: Path, view: LiveView) -> None:
+    view.phase("taking the topology down")
+    left = engine.remove(client, plan.run_id)
+    if left:
+        view.message(f"the engine did not remove {left}: run 'drillbook clean'")
+    else:
+        (directory / "standing.json").unlink(missing_ok=True)
+
+
+def hand_over(directory: Path, view: LiveView) -> Verdict:
+    """From the sealed files alone; `drillbook judge` and `drillbook report` do the same again later."""
+    from harness.handover import judge_run, report_run, sentence_of
+
+    view.phase("judging")
+    verdict, measurement = judge_run(directory)
+    try:
+        report = str(report_run(directory))
+    except Exception as error:  # a page that can't be drawn is told beside the verdict and does not erase it
+        logging.getLogger("drillbook").exception("no report")
+        report = f"none: it could not be rendered ({brief(error)}); try 'drillbook report {directory}'"
+    view.finish(verdict.verdict, sentence_of(measurement, verdict), report, verdict.reasons)
+    return verdict
+
+
+# --- Signals ----------------------------------------------------------------------------------------------------------
+@contextlib.contextmanager
+def signals_as_interrupts() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a drill as Ctrl-C does. Outside the main thread signals are somebody else's."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    old = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def uninterrupted(view: LiveView) -> Iterator[None]:
+    """A second Ctrl-C must not stop the healing that the first one started."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def patience(*_: Any) -> None:
+        view.message("healing and cleaning up: a moment, nothing may be left behind")
+
+    old = {number: signal.signal(number, patience) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def brief(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if isinstance(error, DrillbookError) else f"{type(error).__name__}: {text}"
