@@ -1,0 +1,158 @@
+"""What is handed over of a run: `report.html`, one page that opens from a file, and `junit.xml`.
+
+Pure: the same run directory gives the same bytes. The caller writes the files.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from harness.evidence import Evidence
+from harness.judge import Verdict
+from harness.measure import FaultMeasurement, Measurement
+from harness.sentence import one_sentence, seconds, what_happened
+from reports import rows
+from reports.charts import NARROW, WIDE, segment_spans, segments_chart, timeline_chart
+from reports.figures import Clockwork, Timeline, clockwork, timeline
+from reports.junit import junit_xml
+from reports.logs import event_rows
+from reports.sources import Sources
+from reports.topology import DURING_MAX, describe, moments, topology_chart, what_to_see
+from reports.words import Words, words
+
+TEMPLATES = Path(__file__).parent / "templates"
+PARTS = ("summary", "figures", "timeline", "segments", "topology", "ledger", "proof", "events", "settings", "files")
+
+
+def render(evidence: Evidence, measurement: Measurement, verdict: Verdict, *, language: str = "en") -> dict[str, str]:
+    """The files to hand over, by name. Renders what there is: a damaged run gets a report that names the damage."""
+    text = words(language)
+    sources = Sources(evidence)
+    clock = clockwork(sources, measurement)
+    figures = rows.figure_rows(sources, measurement, verdict, text)
+    view: dict[str, Any] = {
+        "t": text, "plan": sources.plan, "verdict": verdict, "m": measurement, "figures": figures,
+        "sentence": one_sentence(measurement, verdict, text.sentence), "seconds": seconds, "parts": PARTS,
+        "segments": _segments(measurement, text), "timeline": _timeline(sources, measurement, clock, text),
+        "topology": _topology(sources, measurement, clock, text), "ledger": rows.ledger_rows(measurement, text),
+        "lost_shown": rows.LOST_SHOWN, "happened": lambda fault: what_happened(fault, text.sentence),
+        "proof": rows.proof_blocks(sources, measurement, clock), "reach": rows.reach_grids(sources, clock),
+        "events": event_rows(sources, clock), "settings": _settings(sources), "manifest": sources.manifest,
+        "broken": sources.broken_seals if sources.manifest else [], "during_max": DURING_MAX,
+    }  # fmt: skip
+    view["unreadable"] = sources.unreadable
+    page = _templates().get_template("report.html.j2").render(view)
+    return {"report.html": page, "junit.xml": junit_xml(measurement, verdict, figures, text)}
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _timeline(sources: Sources, measurement: Measurement, clock: Clockwork, text: Words) -> dict[str, Any]:
+    data = timeline(sources, measurement, clock)
+    title = _timeline_title(measurement, text)
+    desc = _timeline_desc(data, text)
+    cuts = [timeline_chart(data, text, cut, label=title, desc=desc) for cut in (WIDE, NARROW)]
+    return {"title": title, "desc": desc, "charts": cuts, "marks": data.marks}
+
+
+def _timeline_title(measurement: Measurement, text: Words) -> str:
+    if not measurement.faults:
+        return text("timeline.title_no_fault")
+    disturbed = [f for f in measurement.faults if f.disturbed]
+    if not disturbed:
+        return text("timeline.title_undisturbed")
+    if any(f.rto_s is None for f in disturbed):
+        return text("timeline.title_no_return")
+    longest = max(f.interruption_s for f in disturbed)
+    key = "timeline.title_outage" if len(disturbed) == 1 else "timeline.title_outages"
+    return text(key, duration=seconds(longest), count=len(disturbed))
+
+
+def _timeline_desc(data: Timeline, text: Words) -> str:
+    """The chart in words: the marks in order, then what the panels hold."""
+    marks = [text("timeline.mark", word=text.or_plain(f"marks.{mark.name}"), at=seconds(mark.t_s)) for mark in data.marks]
+    peak = data.latency["p99"].max() if data.latency["p99"].notna().any() else None
+    parts = [text("timeline.desc_marks", marks="; ".join(marks))] if marks else []
+    if data.baseline_per_s is not None:
+        parts.append(text("timeline.desc_baseline", rate=f"{data.baseline_per_s:,.1f}"))
+    if peak is not None:
+        parts.append(text("timeline.desc_latency", p99=f"{peak:,.0f}"))
+    if data.unprotected:
+        lone = sum(span.end_s - span.start_s for span in data.unprotected)
+        parts.append(text("timeline.desc_unprotected", duration=seconds(lone)))
+    if data.unsampled:
+        parts.append(text("timeline.desc_unsampled", count=len(data.unsampled)))
+    return " ".join(parts)
+
+
+def _segments(measurement: Measurement, text: Words) -> list[dict[str, Any]]:
+    blocks = []
+    for fault in measurement.faults:
+        spans = segment_spans(fault)
+        longest = max(spans, key=lambda s: s.end_s - s.start_s, default=None)
+        charts: list[Any] = []
+        title = text("segments.nothing_to_divide")
+        unseen = {border.segment for border in fault.borders if "not seen" in border.source}
+        if fault.rto_s and unseen >= {"detect", "decide", "promote"}:
+            title = text("segments.undivided", whole=seconds(fault.rto_s))
+        elif longest and fault.rto_s:
+            title = text(
+                "segments.title",
+                part=seconds(longest.end_s - longest.start_s),
+                whole=seconds(fault.rto_s),
+                name=text.or_plain(f"segments.into_{longest.name}"),
+            )
+            desc = "; ".join(f"{text.or_plain(f'segments.{s.name}')} {seconds(s.end_s - s.start_s)}" for s in spans)
+            charts = [segments_chart(fault, text, cut, label=title, desc=desc) for cut in (WIDE, NARROW)]
+        blocks.append({"fault": fault, "title": title, "charts": charts, "rows": _segment_rows(fault, text)})
+    return blocks
+
+
+def _segment_rows(fault: FaultMeasurement, text: Words) -> list[dict[str, str]]:
+    borders = {border.segment: border.source for border in fault.borders}
+    return [
+        {
+            "name": text.or_plain(f"segments.{span.name}"),
+            "from": seconds(span.start_s),
+            "to": seconds(span.end_s),
+            "length": "–" if "not seen" in borders.get(span.name, "") else seconds(span.end_s - span.start_s),
+            "source": borders.get(span.name, ""),
+        }
+        for span in segment_spans(fault)
+    ]
+
+
+def _topology(sources: Sources, measurement: Measurement, clock: Clockwork, text: Words) -> list[dict[str, Any]]:
+    drawn = []
+    plan = sources.plan.topology
+    for number, moment in enumerate(moments(sources, measurement, clock)):
+        title = what_to_see(plan, moment, text)
+        chart = topology_chart(plan, moment, text, salt=str(number), label=f"{moment.name}: {', '.join(title)}")
+        drawn.append({"moment": moment, "title": title, "chart": chart, "desc": describe(plan, moment, text)})
+    return drawn
+
+
+def _settings(sources: Sources) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Groups of settings: key of the catalogue, the file they come from, names and values."""
+    plan = sources.plan
+    groups = [
+        ("topology", "plan.json", rows.setting_rows(plan.topology.get("settings", {}))),
+        ("load", "plan.json", rows.setting_rows(plan.load.model_dump())),
+        ("environment", "plan.json", rows.setting_rows(plan.environment, skip=("degraded",))),
+        ("counts", "probe.json, ledger.json", rows.setting_rows(sources.counts)),
+    ]
+    return [group for group in groups if group[2]]
