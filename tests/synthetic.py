@@ -1,0 +1,661 @@
+"""Run directories made up without Docker: complete, valid and sealed, as docs/evidence.md describes them.
+
+    python -m tests.synthetic DIR [SCENARIO]
+
+writes one run into DIR. `write_run` takes a `Scenario`; `SCENARIOS` holds the ones with a name. The same scenario gives
+the same bytes. Times in a scenario are seconds from the start of the run, those of a fault seconds from its injection.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import sys
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from harness.evidence import (
+    COPY_COLUMNS,
+    EVIDENCE_VERSION,
+    PAYMENT_COLUMNS,
+    SAMPLE_COLUMNS,
+    Clock,
+    LedgerCount,
+    Load,
+    Plan,
+    ProbeCount,
+    Targets,
+    csv_text,
+    seal,
+    sha256_of,
+    write_atomically,
+)
+
+ZERO_NS = 7_200_000_000_000  # the host had been up for two hours
+ZERO_WALL = datetime(2026, 1, 15, 2, 0, 0, tzinfo=UTC)
+SECOND_NS = 1_000_000_000
+ACCOUNTS = 200
+OPENING_MINOR = 10_000_000
+LSN_START = 0x3000000
+LSN_PER_S = 60_000
+POSTGRES = ("dc1-a", "dc1-b", "dc2-a", "dc2-b", "dc3-a")
+REGION_A = tuple(f"{c}-{n}" for c in ("dc1", "dc2") for n in ("a", "b", "etcd", "haproxy", "bank"))
+LOAD_STARTS_S, BASELINE_S, BASELINE_ENDS_S = 19.0, 20.0, 25.0
+
+
+@dataclass(frozen=True)
+class Outage:
+    """Seconds from the injection; `late`: payments wait and are then acknowledged, instead of failing."""
+
+    from_s: float
+    to_s: float
+    late: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    role: str | None
+    from_s: float
+    to_s: float
+    ok: bool = True
+
+
+@dataclass(frozen=True)
+class FaultStory:
+    """One fault. `at_s` is the last moment before it; all else is seconds from there. None: it did not happen."""
+
+    at_s: float = 25.05
+    inject_s: float = 0.4
+    name: str = "CenterPowerLoss"
+    target: str = "dc1"
+    down: tuple[str, ...] = ("dc1-a", "dc1-b", "dc1-etcd", "dc1-haproxy", "dc1-bank")
+    cut: tuple[str, ...] = ()
+    outages: tuple[Outage, ...] = (Outage(0.15, 22.0),)
+    old: str = "dc1-a"
+    new: str = "dc2-a"
+    leader_gone_s: float | None = 10.3
+    leader_new_s: float | None = 11.1
+    promoted_s: float = 17.4
+    steps: tuple[Step, ...] = ()
+    proved: bool | None = True  # False: the victim still answered; None: no proof was read
+    injected: bool = True
+    heal_s: float | None = 37.0
+    healed: bool | None = True
+
+
+@dataclass(frozen=True)
+class Scenario:
+    drill: str = "center-loss"
+    claim: str = "The production center loses power: the same-city center takes over, and no confirmed payment is lost."
+    faults: tuple[FaultStory, ...] = (FaultStory(),)
+    ends_s: float = 75.0  # when the load stops
+    targets: Targets = field(
+        default_factory=lambda: Targets(
+            rto_s=30,
+            rpo_s=0,
+            lost_transactions=0,
+            basis={
+                "rto_s": "lease 10 s + promotion 10 s + reroute 5 s + margin 5 s",
+                "lost_transactions": "a confirmed payment is a promise",
+            },
+        )
+    )
+    probe_interval_ms: float = 10
+    locust_rate_per_s: float = 32
+    sync_before: str = '2 ("dc1-b","dc2-a")'
+    sync_after: str = '1 ("dc2-b")'
+    lost: int = 0  # the last payments acknowledged before the first outage are gone
+    unknown_committed: int = 3
+    autopsy: bool = False  # the dead primary's disk was read, and holds what was lost
+    copies: tuple[str, ...] = POSTGRES  # up and replicating at readback; the last fault's new primary is the authority
+    missing_copies: tuple[str, ...] = ()  # expected, and never written
+    corrupt: tuple[str, ...] = ()  # phantom, doubled, doubled-entries, balance, entries, unposted, differs, altered
+    uncounted: int = 0  # probe payments that were due and not recorded
+    locust_uncounted: int = 0
+    sampled: Callable[[float], bool] = lambda _: True  # whether samples were taken at that second
+    late_ms_max: float = 3.2
+    baseline_share: float = 1.0  # of the payments, how many the bank answers in the baseline
+    until: tuple[tuple[str, float, bool, float], ...] = (
+        ("service_restored", 120, True, 22.6),
+        ("replicas_caught_up", 180, True, 6.4),
+    )
+    interrupted: str | None = None
+    seed: int = 7
+
+    @property
+    def run_id(self) -> str:
+        return f"{self.drill}-20260115T020000Z"
+
+
+def ns(seconds: float) -> int:
+    return ZERO_NS + round(seconds * 1e9)
+
+
+def wall(t_ns: int) -> str:
+    at = ZERO_WALL + timedelta(microseconds=(t_ns - ZERO_NS) // 1000)
+    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def write_run(directory: Path, scenario: Scenario | None = None) -> Path:
+    """Write the whole run directory and seal it; returns it."""
+    story = scenario or Scenario()
+    for name in ("copies", "autopsy", "logs"):
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    plan = _plan(story)
+    write_atomically(directory / "plan.json", plan.model_dump_json(indent=2) + "\n")
+    payments = Payments(story)
+    _write_payments(directory, story, payments)
+    _write_copies(directory, story, payments)
+    write_atomically(directory / "samples.csv", csv_text(SAMPLE_COLUMNS, _samples(story)))
+    _write_events(directory, story, payments)
+    _write_logs(directory, story)
+    if not story.autopsy:
+        (directory / "autopsy").rmdir()
+    reseal(directory, story)
+    return directory
+
+
+def reseal(directory: Path, scenario: Scenario | None = None) -> None:
+    """Seal (again) at a made-up time, so that the same files give the same manifest."""
+    story = scenario or Scenario()
+    manifest = seal(directory, run_id=story.run_id)
+    at = ns(story.ends_s + 9)
+    manifest = manifest.model_copy(
+        update={"sealed_at": wall(at), "clock": Clock(monotonic_ns=at, wall=wall(at))},
+    )
+    write_atomically(directory / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
+
+
+def _plan(story: Scenario) -> Plan:
+    nodes = {
+        "dc1": [("dc1-a", "postgres"), ("dc1-b", "postgres")],
+        "dc2": [("dc2-a", "postgres"), ("dc2-b", "postgres")],
+        "dc3": [("dc3-a", "postgres")],
+    }
+    kinds = {"dc3": [("dc3-store", "etcd")]}
+    centers = [
+        {
+            "name": center,
+            "region": "B" if center == "dc3" else "A",
+            "nodes": [
+                {"name": name, "kind": kind}
+                for name, kind in [
+                    *nodes[center],
+                    (f"{center}-etcd", "etcd"),
+                    *kinds.get(center, []),
+                    (f"{center}-haproxy", "haproxy"),
+                    (f"{center}-bank", "bank"),
+                ]
+            ],
+        }
+        for center in nodes
+    ]
+    far = {frozenset(("dc1", "dc2")): 1.0}
+    links = [
+        {"source": a, "target": b, "latency_ms": far.get(frozenset((a, b)), 15.0), "bandwidth_kbps": None}
+        for a in nodes
+        for b in nodes
+        if a != b
+    ]
+    return Plan(
+        evidence_version=EVIDENCE_VERSION,
+        drill=story.drill,
+        claim=story.claim,
+        run_id=story.run_id,
+        seed=story.seed,
+        topology={
+            "name": "two-region-three-center",
+            "centers": centers,
+            "links": links,
+            "service": "http://127.0.0.1:8080",
+            "settings": {"lease_s": 10, "loop_wait_s": 2, "synchronous_mode": "quorum"},
+        },
+        targets=story.targets,
+        load=Load(probe_interval_ms=story.probe_interval_ms),
+        environment_class="lab-containers",
+        drill_kind="test",
+        environment={
+            "host": "drill-host",
+            "kernel": "6.8.0",
+            "cores": 4,
+            "memory_mb": 16384,
+            "docker": "28.3.0",
+            "python": "3.11.9",
+            "programs": {"drillbook": "0.1.0", "locust": "2.40.0", "postgres": "17.5"},
+            "degraded": [],
+        },
+        clock=Clock(monotonic_ns=ZERO_NS, wall=wall(ZERO_NS)),
+    )
+
+
+@dataclass
+class Row:
+    key: str
+    due_ns: int
+    sent_ns: int
+    done_ns: int
+    status: int | None
+    outcome: str
+    debit: str
+    credit: str
+    amount_minor: int
+    error: str = ""
+
+    def cells(self) -> tuple[object, ...]:
+        return tuple("" if (v := getattr(self, c)) is None else v for c in PAYMENT_COLUMNS)
+
+
+class Payments:
+    """What both ledgers say, and what really stands in the bank."""
+
+    def __init__(self, story: Scenario) -> None:
+        self.story = story
+        self.dice = random.Random(story.seed)
+        self.outages = [
+            (ns(f.at_s + o.from_s), ns(f.at_s + o.to_s), o.late) for f in story.faults for o in f.outages if f.injected
+        ]
+        self.probe = [self._pay("probe", n, due) for n, due in enumerate(self._due(story.probe_interval_ms / 1000))]
+        rate = story.locust_rate_per_s
+        self.locust = [self._pay("locust", n, due) for n, due in enumerate(self._due(1 / rate, 0.4 / rate))] if rate else []
+        self.committed = self._commit()
+
+    def _due(self, every_s: float, jitter_s: float = 0.0) -> list[int]:
+        count = round((self.story.ends_s - LOAD_STARTS_S) / every_s)
+        return [ns(LOAD_STARTS_S + n * every_s) + round(self.dice.random() * jitter_s * 1e9) for n in range(count)]
+
+    def _pay(self, source: str, number: int, due: int) -> Row:
+        debit, credit = self.dice.sample(range(ACCOUNTS), 2)
+        sent = due + self.dice.randrange(20_000, 400_000)
+        row = Row(
+            f"{self.story.run_id}-{source}-{number:06d}", due, sent, sent + self.dice.randrange(2_500_000, 6_000_000),
+            201, "acknowledged", f"A{debit:04d}", f"A{credit:04d}", self.dice.randrange(100, 50_000),
+        )  # fmt: skip
+        for start, end, late in self.outages:
+            if row.done_ns > start and row.due_ns < end:
+                self._suffer(row, start, end, late)
+        if row.due_ns < ns(BASELINE_ENDS_S) and self.dice.random() > self.story.baseline_share:
+            row.status, row.outcome = 503, "refused"
+        return row
+
+    def _suffer(self, row: Row, start: int, end: int, late: bool) -> None:
+        if late:
+            row.done_ns = end + self.dice.randrange(0, 4_000_000)
+        elif row.due_ns < start + 1_500_000_000 and end - start > 2_000_000_000:
+            row.status, row.outcome, row.error = None, "unknown", "no answer within 3 s"
+            row.done_ns = row.sent_ns + 3 * SECOND_NS
+        elif row.due_ns < start + 100_000_000:
+            row.status, row.outcome, row.error = None, "unknown", "connection reset by peer"
+        else:
+            row.status, row.outcome = 503, "refused"
+
+    def _commit(self) -> list[Row]:
+        rows = sorted([*self.probe, *self.locust], key=lambda r: r.done_ns)
+        begins = min((start for start, _, _ in self.outages), default=ns(self.story.ends_s))
+        before = [r for r in rows if r.outcome == "acknowledged" and r.done_ns <= begins]
+        self.lost = before[len(before) - self.story.lost :]
+        gone = {r.key for r in self.lost}
+        unknown = sorted((r for r in rows if r.outcome == "unknown"), key=lambda r: r.due_ns)
+        kept = {r.key for r in unknown[: self.story.unknown_committed]}
+        own = [
+            Row(f"{self.story.run_id}-ready-{n}", 0, 0, ns(14 + n), 201, "acknowledged", "A0000", "A0001", 1) for n in range(3)
+        ]
+        stands = [r for r in rows if (r.outcome == "acknowledged" and r.key not in gone) or r.key in kept]
+        return sorted([*own, *stands], key=lambda r: r.key.encode())
+
+
+def _write_payments(directory: Path, story: Scenario, payments: Payments) -> None:
+    probe = sorted(payments.probe, key=lambda r: r.done_ns)
+    recorded = probe[: len(probe) - story.uncounted] if story.uncounted else probe
+    locust = sorted(payments.locust, key=lambda r: r.done_ns)
+    write_atomically(directory / "probe.csv", csv_text(PAYMENT_COLUMNS, [r.cells() for r in recorded]))
+    write_atomically(directory / "ledger.csv", csv_text(PAYMENT_COLUMNS, [r.cells() for r in locust]))
+    started, stopped = ns(LOAD_STARTS_S), ns(story.ends_s)
+    probe_count = ProbeCount(
+        scheduled=len(probe), recorded=len(recorded), interval_ms=story.probe_interval_ms, started_ns=started,
+        stopped_ns=stopped, late_ms_max=story.late_ms_max, completed=True,
+    )  # fmt: skip
+    ledger_count = LedgerCount(
+        recorded=len(locust), locust_requests=len(locust) + story.locust_uncounted, looks=len(locust) // 4,
+        started_ns=started, stopped_ns=stopped, completed=True,
+    )  # fmt: skip
+    write_atomically(directory / "probe.json", probe_count.model_dump_json(indent=2) + "\n")
+    write_atomically(directory / "ledger.json", ledger_count.model_dump_json(indent=2) + "\n")
+
+
+def _gzip(path: Path, text: str) -> bytes:
+    data = gzip.compress(text.encode(), compresslevel=1, mtime=0)  # no time inside: the same rows, the same bytes
+    path.write_bytes(data)
+    return data
+
+
+def _tables(rows: Sequence[Row], corrupt: Iterable[str]) -> dict[str, str]:
+    """The three tables of one copy, with the named damage done to them."""
+    payments = [[r.key, r.debit, r.credit, r.amount_minor, wall(r.done_ns)] for r in rows]
+    entries = [
+        [r.key, account, amount]
+        for r in rows
+        for account, amount in sorted(((r.debit, -r.amount_minor), (r.credit, r.amount_minor)))
+    ]
+    balance = {f"A{n:04d}": OPENING_MINOR for n in range(ACCOUNTS)}
+    for _, account, amount in entries:
+        balance[str(account)] += int(str(amount))
+    accounts = [[account, OPENING_MINOR, amount] for account, amount in sorted(balance.items())]
+    damage: dict[str, Callable[[], object]] = {
+        "phantom": lambda: payments.append(["zz-nobody-sent-this", "A0000", "A0001", 5, wall(ZERO_NS)]),
+        "doubled": lambda: payments.insert(11, list(payments[10])),
+        "doubled-entries": lambda: entries.insert(11, list(entries[10])),
+        "balance": lambda: accounts[3].__setitem__(2, int(str(accounts[3][2])) + 1),
+        "entries": lambda: entries[20].__setitem__(2, int(str(entries[20][2])) + 1),
+        "unposted": lambda: [entries.pop(20), entries.pop(20)],
+        "altered": lambda: payments[10].__setitem__(3, int(str(payments[10][3])) + 1),
+    }
+    for name in corrupt:
+        damage[name]()
+    tables = {"payments": payments, "entries": entries, "accounts": accounts}
+    return {name: csv_text(COPY_COLUMNS[name], table) for name, table in tables.items()}
+
+
+def _write_copies(directory: Path, story: Scenario, payments: Payments) -> None:
+    whole = _tables(payments.committed, [c for c in story.corrupt if c != "differs"])
+    behind = _tables(payments.committed[:-1], []) if "differs" in story.corrupt else whole
+    present = [node for node in story.copies if node not in story.missing_copies]
+    for node in present:
+        tables = behind if node == present[-1] else whole
+        for name, text in tables.items():
+            _gzip(directory / "copies" / f"{node}.{name}.csv.gz", text)
+    if story.autopsy:
+        on_disk = sorted([*payments.committed, *payments.lost], key=lambda r: r.key.encode())
+        dead = [r for r in on_disk if r.done_ns <= ns(story.faults[0].at_s + 1)]
+        _gzip(directory / "autopsy" / f"{story.faults[0].old}.payments.csv.gz", _tables(dead, [])["payments"])
+
+
+# What the database nodes say of themselves
+
+
+class Databases:
+    def __init__(self, story: Scenario) -> None:
+        self.story = story
+        self.faults = [f for f in story.faults if f.injected]
+        # (since, primary, timeline): who writes from when on
+        self.reigns: list[tuple[int, str | None, int]] = [(0, "dc1-a", 1)]
+        for fault in self.faults:
+            self.reigns[0] = (0, self.faults[0].old, 1)
+            if fault.new != fault.old:
+                until = ns(fault.at_s + (fault.outages[0].from_s if fault.outages else 0.1))
+                self.reigns.append((until, None, self.reigns[-1][2]))
+                self.reigns.append((ns(fault.at_s + fault.promoted_s), fault.new, self.reigns[-1][2] + 1))
+
+    def reign(self, t_ns: int) -> tuple[str | None, int]:
+        _, primary, timeline = self.reigns[bisect_right([since for since, _, _ in self.reigns], t_ns) - 1]
+        return primary, timeline
+
+    def down(self, node: str, t_ns: int) -> bool:
+        return any(
+            node in f.down and ns(f.at_s + 0.15) <= t_ns < (ns(f.at_s + f.heal_s + 4) if f.heal_s else 1 << 62)
+            for f in self.faults
+        )
+
+    def lsn(self, t_ns: int) -> int:
+        """Where the log ends: it grows while there is a primary."""
+        writing = 0
+        for n, (since, primary, _) in enumerate(self.reigns):
+            start = max(since, ns(LOAD_STARTS_S))
+            end = min(t_ns, self.reigns[n + 1][0] if n + 1 < len(self.reigns) else t_ns)
+            writing += max(0, end - start) if primary else 0
+        return LSN_START + writing * LSN_PER_S // SECOND_NS
+
+    def received(self, node: str, t_ns: int) -> int:
+        lag_ns = 40_000_000 if node.startswith("dc3") else 2_000_000
+        primary, _ = self.reign(t_ns)
+        died = max(since for since, _, _ in self.reigns if since <= t_ns)
+        return self.lsn(t_ns - lag_ns) if primary else self.lsn(died - lag_ns)
+
+
+def _samples(story: Scenario) -> list[tuple[object, ...]]:
+    bases = Databases(story)
+    dice = random.Random(story.seed + 1)
+    rows: list[tuple[object, ...]] = []
+    for tick in range(15 * 5, round((story.ends_s + 5) * 5)):
+        if not story.sampled(tick / 5):
+            continue
+        for offset, node in enumerate(POSTGRES):
+            asked = ns(tick / 5 + offset * 0.004)
+            rows.append(_sample(story, bases, node, asked, asked + dice.randrange(900_000, 3_000_000)))
+    return sorted(rows, key=lambda r: int(str(r[1])))
+
+
+def _sample(story: Scenario, bases: Databases, node: str, asked: int, t_ns: int) -> tuple[object, ...]:
+    if bases.down(node, t_ns):
+        return (asked, t_ns, node, 0, "", "", "", "", "", "", "connection refused")
+    primary, timeline = bases.reign(t_ns)
+    if node != primary:
+        lsn = bases.received(node, t_ns)
+        return (asked, t_ns, node, 1, 1, timeline, lsn, lsn, "", "", "")
+    names = story.sync_before if timeline == 1 else story.sync_after
+    replication = [
+        {
+            "name": other,
+            "state": "streaming",
+            "sync_state": "quorum" if other in names else "async",
+            "flush_lsn": bases.received(other, t_ns),
+        }
+        for other in POSTGRES
+        if other != node and not bases.down(other, t_ns)
+    ]
+    return (asked, t_ns, node, 1, 0, timeline, bases.lsn(t_ns), "", names, json.dumps(replication), "")
+
+
+# What the harness did and saw
+
+
+def _write_events(directory: Path, story: Scenario, payments: Payments) -> None:
+    told: list[tuple[int, str, str, str, dict[str, Any]]] = []
+
+    def tell(at_s: float, kind: str, text: str, source: str = "harness", **data: Any) -> None:
+        told.append((ns(at_s), source, kind, text, data))
+
+    sha = sha256_of(directory / "plan.json")
+    tell(0.01, "plan_registered", "The plan is registered before anything starts.", sha256=sha)
+    tell(0.2, "phase", "The topology starts.", name="start")
+    first = story.faults[0].old if story.faults else "dc1-a"
+    tell(9.1, "leader_key", f"{first} holds the leader key.", "dcs",
+         store="region-a", leader=first, seen_before_ns=ns(8.9))  # fmt: skip
+    tell(10.2, "leader_key", "dc3-a holds the standby leader key.", "dcs",
+         store="region-b", leader="dc3-a", seen_before_ns=ns(10.0))  # fmt: skip
+    tell(11.0, "primary", f"{first} is the primary.", node=first, roles=_roles(first, ()))
+    tell(18.3, "ready", "First payment after 14.2 s, full redundancy after 18.1 s.",
+         first_payment_s=14.2, full_redundancy_s=18.1)  # fmt: skip
+    tell(18.5, "phase", "The steady state is proved.", name="steady")
+    tell(18.6, "reach", "Every center reaches every other.", moment="before", cells=_cells(()))
+    tell(18.9, "load_started", "The probe starts.", source="probe")
+    tell(18.95, "load_started", "Locust starts.", source="locust")
+    tell(20.0, "phase", "The baseline is taken.", name="baseline")
+    tell(25.0, "baseline", "Undisturbed for 5 s.", from_ns=ns(BASELINE_S), to_ns=ns(BASELINE_ENDS_S))
+    if story.faults:
+        tell(25.01, "phase", "The fault.", name="fault")
+    for number, fault in enumerate(story.faults, 1):
+        _tell_fault(tell, f"f{number}", fault)
+    last = story.faults[-1] if story.faults else None
+    for condition, within_s, reached, waited_s in story.until:
+        at = story.ends_s - 1 if condition != "service_restored" or not last else last.at_s + 0.5 + waited_s
+        tell(at, "until", f"{condition}: {'reached' if reached else 'not reached'} after {waited_s} s.",
+             condition=condition, within_s=within_s, reached=reached, waited_s=waited_s,
+             seen="as awaited" if reached else "the last answer was 503")  # fmt: skip
+    end = story.ends_s
+    if story.interrupted:
+        tell(end - 0.5, "interrupted", "The run was interrupted.", error=story.interrupted)
+    tell(end - 0.2, "phase", "The load is drained.", name="drain")
+    tell(end + 0.1, "load_stopped", "Locust has stopped.", source="locust")
+    tell(end + 3.1, "load_stopped", "The probe has stopped.", source="probe")
+    authority = last.new if last and last.injected else first
+    tell(end + 3.5, "phase", "Every copy is read back.", name="readback")
+    tell(end + 3.6, "authority", f"{authority} is the primary at readback.", node=authority)
+    tell(end + 3.7, "expected_copies", f"{len(story.copies)} copies are up.", nodes=list(story.copies))
+    if story.autopsy and last:
+        old = story.faults[0]
+        dead = [r for r in [*payments.committed, *payments.lost] if r.done_ns <= ns(old.at_s + 1)]
+        lsn = Databases(story).lsn(ns(old.at_s + 0.15)) + 512
+        tell(old.at_s + 30, "autopsy", f"The disk of {old.old} holds {len(dead)} payments.",
+             node=old.old, payments=len(dead), end_lsn=lsn)  # fmt: skip
+    tell(end + 8.5, "phase", "The evidence is sealed.", name="seal")
+    lines = [
+        json.dumps({"seq": n, "t_ns": t, "wall": wall(t), "source": s, "kind": k, "text": text, "data": data})
+        for n, (t, s, k, text, data) in enumerate(sorted(told, key=lambda e: e[0]))
+    ]
+    write_atomically(directory / "events.jsonl", "\n".join(lines) + "\n")
+
+
+def _tell_fault(tell: Callable[..., None], fault_id: str, fault: FaultStory) -> None:
+    at = fault.at_s
+    tell(at - 0.03, "intent", f"{fault.name} of {fault.target} is about to be injected.", id=fault_id, name=fault.name,
+         target=fault.target, args={}, effect={"down": list(fault.down), "cut": list(fault.cut)},
+         undo=f"start {', '.join(fault.down) or 'nothing'}")  # fmt: skip
+    if not fault.injected:
+        return
+    tell(at + fault.inject_s, "injected", f"{fault.name} of {fault.target} is injected.",
+         id=fault_id, before_ns=ns(at), after_ns=ns(at + fault.inject_s))  # fmt: skip
+    if fault.proved is not None:
+        tell(at + fault.inject_s + 0.8, "proof", f"{fault.name} is {'proved' if fault.proved else 'not proved'}.",
+             id=fault_id, proved=fault.proved, checks=_checks(fault))  # fmt: skip
+        tell(at + fault.inject_s + 0.9, "reach", "Center to center, during the fault.",
+             moment="during", cells=_cells((fault.target,)))  # fmt: skip
+    _tell_takeover(tell, fault)
+    for step in fault.steps:
+        tell(at + step.to_s, "step", f"{step.name} took {step.to_s - step.from_s:.1f} s.", name=step.name,
+             role=step.role, before_ns=ns(at + step.from_s), after_ns=ns(at + step.to_s), ok=step.ok,
+             error="" if step.ok else "time-out")  # fmt: skip
+    if fault.heal_s is not None:
+        tell(at + fault.heal_s - 0.01, "phase", "The fault is healed.", name="heal")
+        tell(at + fault.heal_s, "heal_started", f"{fault.name} is being healed.", id=fault_id)
+        if fault.healed is not None:
+            tell(at + fault.heal_s + 4, "healed", f"{fault.name} is healed.", id=fault_id, ok=fault.healed,
+                 error="" if fault.healed else "dc1-a did not start within 60 s")  # fmt: skip
+        tell(at + fault.heal_s + 5, "reach", "Center to center, after the fault.", moment="after", cells=_cells(()))
+
+
+def _tell_takeover(tell: Callable[..., None], fault: FaultStory) -> None:
+    at = fault.at_s
+    if fault.new == fault.old:
+        return
+    if fault.leader_gone_s is not None:
+        tell(at + fault.leader_gone_s, "leader_key", "The leader key has expired.", "dcs",
+             store="region-a", leader=None, seen_before_ns=ns(at + fault.leader_gone_s - 0.2))  # fmt: skip
+    if fault.leader_new_s is not None:
+        tell(at + fault.leader_new_s, "leader_key", f"{fault.new} holds the leader key.", "dcs",
+             store="region-a", leader=fault.new, seen_before_ns=ns(at + fault.leader_new_s - 0.2))  # fmt: skip
+    tell(at + 0.4, "primary", "No primary.", node=None, roles=_roles(None, fault.down))
+    tell(at + fault.promoted_s + 0.25, "primary", f"{fault.new} is the primary.",
+         node=fault.new, roles=_roles(fault.new, fault.down))  # fmt: skip
+
+
+def _roles(primary: str | None, down: Sequence[str]) -> dict[str, str]:
+    return {n: "primary" if n == primary else "down" if n in down else "standby" for n in POSTGRES}
+
+
+def _cells(lost: Sequence[str]) -> list[dict[str, Any]]:
+    centers = ("dc1", "dc2", "dc3")
+    return [{"source": a, "target": b, "ok": not {a, b} & set(lost)} for a in centers for b in centers if a != b]
+
+
+def _checks(fault: FaultStory) -> list[dict[str, Any]]:
+    victims = [*fault.down, *fault.cut] or [fault.target]
+    checks: list[dict[str, Any]] = [
+        {"subject": v, "side": "victim", "expected": "no answer", "seen": "no answer" if fault.proved else "answers",
+         "ok": bool(fault.proved)}
+        for v in victims
+    ]  # fmt: skip
+    return checks + [
+        {"subject": n, "side": "bystander", "expected": "answers", "seen": "answers", "ok": True}
+        for n in POSTGRES
+        if n not in fault.down
+    ]
+
+
+def _write_logs(directory: Path, story: Scenario) -> None:
+    lines: dict[str, list[tuple[float, str]]] = {}
+    for node in (*POSTGRES, "dc1-etcd", "dc2-etcd", "dc3-etcd", "dc1-haproxy", "dc2-haproxy", "dc1-bank", "dc2-bank"):
+        lines[node] = [(3.0, "starting"), (11.5, "ready")]
+    for f in (f for f in story.faults if f.injected and f.new != f.old):
+        at = f.at_s
+        gone, leads = at + (f.leader_gone_s or 1), at + (f.leader_new_s or 2)
+        lines[f.new] += [
+            (at + 0.3, "FATAL:  could not receive data from WAL stream: server closed the connection unexpectedly"),
+            (gone + 0.1, "INFO: Got response from dc2-b: {\"role\": \"replica\", \"timeline\": 1}"),
+            (leads, "INFO: promoted self to leader by acquiring session lock"),
+            (leads + 0.3, "LOG:  received promote request"),
+            (at + f.promoted_s, "LOG:  database system is ready to accept connections"),
+        ]  # fmt: skip
+        lines["dc2-etcd"] += [(at + 1.2, "raft: 2 is starting a new election at term 2"), (gone, "lease expired")]
+        lines["dc2-haproxy"] += [
+            (at + 2.1, f"Server postgres/{f.old} is DOWN, reason: Layer4 timeout"),
+            (at + f.promoted_s + 1.0, f"Server postgres/{f.new} is UP, reason: Layer7 check passed"),
+        ]
+        lines["dc2-bank"] += [(at + f.promoted_s + 1.4, f"writes go to {f.new}")]
+    for node, told in lines.items():
+        stamped = [f"{wall(ns(at))[:-1]}000Z {text}" for at, text in sorted(told)]
+        write_atomically(directory / "logs" / f"{node}.log", "\n".join(stamped) + "\n")
+
+
+# Scenarios with a name
+
+_REGION = FaultStory(
+    name="RegionLoss", target="A", down=REGION_A, outages=(Outage(0.15, 41.0),), new="dc3-a",
+    leader_gone_s=None, leader_new_s=None, promoted_s=31.0, heal_s=None,
+    steps=(Step("notice the alarm", "detect", 0.5, 8.0), Step("decide to move", "decide", 8.0, 20.0),
+           Step("promote dc3", "promote", 20.1, 31.5), Step("move the door", "reroute", 31.5, 38.0)),
+)  # fmt: skip
+_THERE = FaultStory(
+    name="PlannedSwitchover", target="dc2-a", down=(), inject_s=3.5, outages=(Outage(1.5, 2.7),),
+    leader_gone_s=1.7, leader_new_s=1.9, promoted_s=2.3, heal_s=15.0,
+)  # fmt: skip
+_BACK = replace(_THERE, at_s=44.0, target="dc1-a", old="dc2-a", new="dc1-a")
+_STILL = FaultStory(
+    name="NodeKilled", target="dc2-b", down=("dc2-b",), outages=(), new="dc1-a", leader_gone_s=None, leader_new_s=None
+)
+_SHORT = replace(FaultStory(), heal_s=25.0)
+
+SCENARIOS: dict[str, Scenario] = {
+    "center-loss": Scenario(),
+    "lost-payments": Scenario(lost=14, autopsy=True),
+    "unknown": Scenario(unknown_committed=40),
+    "short-outage": Scenario(faults=(replace(_SHORT, outages=(Outage(0.15, 0.45),), promoted_s=0.35,
+                                             leader_gone_s=0.2, leader_new_s=0.25),), ends_s=60),
+    "stall": Scenario(faults=(replace(_SHORT, name="NodePaused", target="dc2-a", down=("dc2-a",), new="dc1-a",
+                                      outages=(Outage(0.15, 8.0, late=True),)),), ends_s=60),
+    "relapse": Scenario(faults=(replace(FaultStory(), outages=(Outage(0.15, 9.0), Outage(22.0, 26.0)),
+                                        promoted_s=7.0, leader_gone_s=4.0, leader_new_s=4.5, heal_s=42.0),), ends_s=80),
+    "no-return": Scenario(faults=(replace(FaultStory(), outages=(Outage(0.15, 40.0),)),),
+                          until=(("service_restored", 35, False, 35.0),)),
+    "no-proof": Scenario(faults=(replace(FaultStory(), proved=None),)),
+    "no-op": Scenario(faults=(replace(_STILL, proved=False),), ends_s=65),
+    "undisturbed": Scenario(faults=(_STILL,), ends_s=65),
+    "zero-load": Scenario(locust_rate_per_s=0),
+    "region-loss": Scenario(
+        drill="region-loss", claim="Region A is gone: region B takes over by hand, and what is lost is known.",
+        faults=(_REGION,), ends_s=85, lost=9, copies=("dc3-a",), sync_after="", autopsy=True,
+        targets=Targets(rto_s=120, rpo_s=1), until=(("service_restored", 120, True, 41.2),)),
+    "planned-switchover": Scenario(
+        drill="planned-switchover", claim="Service moves to the other center and back within seconds, losing nothing.",
+        faults=(_THERE, _BACK), ends_s=72, targets=Targets(interruption_s=5, lost_transactions=0),
+        sync_after='2 ("dc2-b","dc1-a")', until=(("service_restored", 30, True, 2.9),)),
+    "missing-copy": Scenario(missing_copies=("dc2-b",)),
+    "interrupted": Scenario(interrupted="SIGINT"),
+}  # fmt: skip
+
+
+def main(arguments: Sequence[str]) -> int:
+    if not arguments or len(arguments) > 2 or (len(arguments) == 2 and arguments[1] not in SCENARIOS):
+        print(f"usage: python -m tests.synthetic DIR [{' | '.join(SCENARIOS)}]", file=sys.stderr)
+        return 2
+    print(write_run(Path(arguments[0]), SCENARIOS[arguments[1] if len(arguments) == 2 else "center-loss"]))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

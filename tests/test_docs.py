@@ -1,0 +1,221 @@
+"""Documents that lag behind the code fail here."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from drills import center_loss, disk_corruption, link_cut, node_kill, planned_switchover, region_loss
+from faults import FAULTS
+from harness import records
+from harness.cli import main
+from harness.drill import DRILLS, Drill, catalogue
+from harness.evidence import COPY_COLUMNS, EVIDENCE_VERSION, PAYMENT_COLUMNS, SAMPLE_COLUMNS, Load, Plan, Targets
+from harness.hold import TOPOLOGIES
+from topologies.two_region_three_center import CHOICES, SETTINGS
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+MODULES = (center_loss, disk_corruption, link_cut, node_kill, planned_switchover, region_loss)
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def rows(text: str) -> dict[str, str]:
+    """Every row of every table, by the first name in backticks in its first cell."""
+    found = {}
+    for line in text.splitlines():
+        if match := re.match(r"\| \[?`([^`]+)`", line):
+            found[match[1]] = line
+    return found
+
+
+def drill_of(name: str) -> Drill:
+    stem = name.replace("-", "_")
+    module = next((m for m in MODULES if m.__name__ == f"drills.{stem}"), None)
+    assert module is not None, f"add drills/{stem}.py to the modules of this test"
+    found: Drill = getattr(module, f"test_{stem}").drill
+    return found
+
+
+# --- Drills and topologies --------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", catalogue())
+def test_every_drill_has_its_row_with_claim_and_targets(name: str) -> None:
+    text = text_of("docs/drills.md")
+    row = rows(text).get(name, "")
+    assert catalogue()[name] in row
+    assert re.search(rf"^## {name}$", text, flags=re.MULTILINE)
+    wanted = {k: v for k, v in drill_of(name).targets.model_dump(exclude={"basis"}).items() if v is not None}
+    told = {k: float(v) for k, v in re.findall(r"`(\w+)` ([\d.]+)", row)}
+    assert told == wanted
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_every_drills_row_names_its_fault(name: str) -> None:
+    tree = ast.parse((DRILLS / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8"))
+    used = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)} & set(FAULTS)
+    row = rows(text_of("docs/drills.md"))[name]
+    assert used == set(re.findall(r"`([A-Z]\w+)`", row))
+
+
+def test_no_row_is_left_of_a_drill_that_is_gone() -> None:
+    assert set(rows(text_of("docs/drills.md"))) == set(catalogue())
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_has_its_row_with_its_default(name: str) -> None:
+    row = rows(text_of("docs/topologies.md")).get(name, "")
+    assert f"| `{name}` | {SETTINGS[name]} |" in row
+
+
+def test_no_row_is_left_of_a_setting_that_is_gone() -> None:
+    assert set(rows(text_of("docs/topologies.md"))) == {*SETTINGS, *CHOICES["synchronous"]}
+
+
+def test_every_topology_has_its_part() -> None:
+    parts = re.findall(r"^## (.*)$", text_of("docs/topologies.md"), flags=re.MULTILINE)
+    assert parts == list(TOPOLOGIES)
+
+
+# --- The command line -------------------------------------------------------------------------------------------------
+def options() -> Iterator[tuple[str, str]]:
+    for name, command in main.commands.items():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                yield name, parameter.opts[0]
+
+
+@pytest.mark.parametrize("command", main.commands)
+def test_every_command_is_in_the_howto(command: str) -> None:
+    assert re.search(rf"\bdrillbook {command}\b", text_of("docs/howto.md"))
+
+
+@pytest.mark.parametrize("option", sorted({option for _, option in options()}))
+def test_every_option_is_in_the_howto(option: str) -> None:
+    assert re.search(rf"{option}\b", text_of("docs/howto.md"))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_is_in_the_howto(fault: str) -> None:
+    assert fault in rows(text_of("docs/howto.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_no_page_names_a_command_that_is_not_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    code = [*re.findall(r"`([^`\n]+)`", text), *re.findall(r"^    (.*)$", text, flags=re.MULTILINE)]
+    used = {word for line in code for word in re.findall(r"(?:^|[/ ])drillbook ([a-z]+)", line)}
+    assert used <= set(main.commands)
+    assert {word for line in code for word in re.findall(r"^make ([a-z]+)", line)} <= make_targets()
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", text_of("Makefile"), flags=re.MULTILINE))
+
+
+# --- The evidence -----------------------------------------------------------------------------------------------------
+def needed_kinds() -> set[str]:
+    """The kinds of event that harness modules compute from: the first argument of each `records.of(…)`."""
+    found = {"interrupted", "error", "phase"}  # asked for by variable, or by the report
+    for path in Path(records.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "of" and node.args:
+                first = node.args[0]
+                if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                    found.add(first.value)
+    return found
+
+
+def cells(text: str, *, column: int = 1) -> set[str]:
+    """All names in backticks in one column of the tables."""
+    lines = [line.split("|") for line in text.splitlines() if line.startswith("|")]
+    return {name for line in lines if len(line) > column for name in re.findall(r"`([^`]+)`", line[column])}
+
+
+def part(text: str, title: str) -> str:
+    """The part under `## title`, up to the next."""
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_every_kind_that_figures_need_is_described() -> None:
+    needed = needed_kinds()
+    assert {"injected", "proof", "leader_key", "ready"} <= needed, "the calls were not found"
+    assert needed <= cells(part(text_of("docs/evidence.md"), "events.jsonl"))
+
+
+def test_every_column_is_described() -> None:
+    text = text_of("docs/evidence.md")
+    assert cells(part(text, "probe.csv and ledger.csv")) == set(PAYMENT_COLUMNS)
+    assert cells(part(text, "samples.csv")) == set(SAMPLE_COLUMNS)
+    copies = part(text, "copies/ and autopsy/")
+    for table, columns in COPY_COLUMNS.items():
+        assert f"`{table}`: `{', '.join(columns)}`" in copies
+
+
+def test_every_field_of_the_plan_is_described() -> None:
+    text = part(text_of("docs/evidence.md"), "plan.json")
+    assert set(Plan.model_fields) <= cells(text)
+    for field in (*Targets.model_fields, *Load.model_fields):
+        assert re.search(rf"`{field}(\{{\}})?`", text), field
+
+
+def test_the_version_is_the_codes() -> None:
+    assert f"Version **{EVIDENCE_VERSION}**" in text_of("docs/evidence.md")
+
+
+# --- The pages themselves ---------------------------------------------------------------------------------------------
+def test_every_decision_is_linked_and_numbered_once() -> None:
+    decisions = sorted(p.name for p in (DOCS / "decisions").glob("*.md"))
+    linked = re.findall(r"\(decisions/([^)]+)\)", part(text_of("docs/architecture.md"), "Decisions"))
+    assert linked == decisions
+    assert [name[:4] for name in decisions] == [f"{n:04d}" for n in range(1, len(decisions) + 1)]
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "decisions").glob("*.md")), ids=lambda p: p.name)
+def test_every_decision_has_its_three_parts(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"# {page.name[:4]}: ")
+    assert re.findall(r"^\*\*(\w+)\.\*\*", text, flags=re.MULTILINE) == ["Context", "Decision", "Consequence"]
+
+
+def anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.is_relative_to(ROOT), f"{target} leads out of the tree"
+        assert there.exists(), f"{target} is not there"
+        assert not anchor or anchor in anchors(there), f"{target}: no such title"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_files_that_pages_name_are_there(page: Path) -> None:
+    rooms = "benchmarks|docs|drills|faults|harness|load|reports|scripts|tests|topologies"
+    for name in re.findall(rf"`((?:{rooms})/[\w./-]+)`", page.read_text(encoding="utf-8")):
+        assert (ROOT / name).exists(), f"{name} is not there"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_no_page_names_a_machines_path(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert str(ROOT) not in text
+    assert not re.findall(r"(?<![\w.<>-])/(?:home|root|Users|tmp|mnt|opt|srv)/\S*|\b[A-Z]:\\\S*", text)
+
+
+def test_the_picture_is_small() -> None:
+    assert (DOCS / "report.png").stat().st_size < 300_000

@@ -1,0 +1,102 @@
+"""A topology held in one's hands, through the command line, and the bank's door as the contract says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.laboratory import drillbook, labelled
+from topologies.database import wait_for
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture(scope="module")
+def hands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory from which `drillbook up` stood a topology up."""
+    directory = tmp_path_factory.mktemp("hands")
+    up = drillbook("up", "two-region-three-center", cwd=directory)
+    assert up.returncode == 0, up.stdout + up.stderr
+    run_id = next(line for line in up.stdout.splitlines() if " stands; " in line).split()[0]
+    yield directory
+    drillbook("down", run_id, cwd=directory)
+
+
+def status(directory: Path) -> dict[str, Any]:
+    found = drillbook("status", "--json", cwd=directory)
+    assert found.returncode == 0, found.stderr
+    mine = [one for one in json.loads(found.stdout) if str(directory) in one["directory"]]
+    assert isinstance(mine[0], dict)
+    return mine[0]
+
+
+def pay(door: str, key: str, *, amount: Any = 7, debit: str = "acc-0101", credit: str = "acc-0102") -> requests.Response:
+    body = {"debit": debit, "credit": credit, "amount_minor": amount}
+    return requests.post(f"{door}/payments", json=body, headers={"Idempotency-Key": key} if key else {}, timeout=5)
+
+
+def test_the_door_keeps_the_contract(hands: Path) -> None:
+    door = status(hands)["door"]
+    assert pay(door, "k1").status_code == 201
+    assert pay(door, "k1").status_code == 200
+    assert pay(door, "k1", amount=8).status_code == 409
+    assert pay(door, "k2", amount=0).status_code == 422
+    assert pay(door, "k2", amount="7").status_code == 422
+    assert pay(door, "k2", credit="acc-0101").status_code == 422
+    assert pay(door, "k2", credit="nobody").status_code == 422
+    assert pay(door, "").status_code == 422
+    assert requests.post(f"{door}/payments", data="{", headers={"Idempotency-Key": "k2"}, timeout=5).status_code == 422
+    assert requests.get(f"{door}/payments/k1", timeout=5).json()["amount_minor"] == 7
+    assert requests.get(f"{door}/payments/k2", timeout=5).status_code == 404
+    accounts = requests.get(f"{door}/accounts", timeout=5).json()
+    assert len(accounts) == 1000
+    account = requests.get(f"{door}/accounts/acc-0101", timeout=5).json()
+    assert account["balance_minor"] == 1000000000 - 7
+    assert requests.get(f"{door}/accounts/nobody", timeout=5).status_code == 404
+    assert requests.get(f"{door}/ready", timeout=5).status_code == 200
+
+
+def test_a_fault_by_hand_is_shown_proved_and_healed_by_another_process(hands: Path) -> None:
+    injected = drillbook("inject", "LinkBlackholed", "dc1->dc3", cwd=hands)
+    assert injected.returncode == 0, injected.stdout + injected.stderr
+    assert "NOT PROVED" not in injected.stdout
+    assert "datagrams dc3->dc1: expected arrive" in injected.stdout  # one way only
+    assert [f["name"] for f in status(hands)["faults"]] == ["LinkBlackholed"]
+    assert drillbook("heal", cwd=hands).returncode == 0
+    assert status(hands)["faults"] == []
+    again = drillbook("heal", cwd=hands)
+    assert (again.returncode, again.stdout.strip()) == (0, "nothing to heal")
+
+
+def test_a_killed_node_is_seen_and_comes_back(hands: Path) -> None:
+    injected = drillbook("inject", "NodeKilled", "dc2-b", "--for", "1", cwd=hands)
+    assert injected.returncode == 0, injected.stdout + injected.stderr
+    assert "proved  dc2-b" in injected.stdout
+    assert status(hands)["down"] == []
+
+
+def test_bad_words_get_one_clear_line(hands: Path) -> None:
+    for words, expected in (
+        (("inject", "Fire", "dc1"), "no fault 'Fire': there are"),
+        (("inject", "NodeKilled", "dc9-x"), "no node 'dc9-x'"),
+        (("inject", "LinkBlackholed", "dc1->dc9"), "no link 'dc1->dc9'"),
+        (("down", "nobody"), "'nobody' does not stand"),
+    ):
+        refused = drillbook(*words, cwd=hands)
+        assert refused.returncode == 3, refused.stderr
+        assert expected in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) == 1
+    assert status(hands)["faults"] == []
+
+
+def test_down_leaves_nothing(hands: Path) -> None:
+    """Runs last in this file: it takes the topology down."""
+    run_id = status(hands)["run_id"]
+    wait_for(lambda: drillbook("down", run_id, cwd=hands).returncode == 0, within_s=60, what="down")
+    assert not labelled()
+    assert drillbook("status", cwd=hands).stdout.strip() == "nothing stands"

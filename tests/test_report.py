@@ -1,0 +1,434 @@
+"""The report: all ten parts, nothing from outside, nothing unescaped, and something to hand over of every run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from harness.evidence import Evidence, Targets
+from harness.judge import Verdict, judge
+from harness.measure import Measurement, Phases, measure
+from harness.sentence import ENGLISH, one_sentence, seconds
+from reports.charts import NARROW, WIDE, place_marks
+from reports.figures import clockwork, timeline
+from reports.logs import ROWS_MAX, event_rows
+from reports.page import PARTS, TEMPLATES, render
+from reports.sources import Sources
+from reports.words import words
+from tests.synthetic import SCENARIOS, FaultStory, Scenario, reseal, write_run
+
+ROOM = TEMPLATES.parent
+VOID = {"meta", "input", "br", "rect", "path", "circle", "use"}
+
+
+def judged(directory: Path) -> tuple[Evidence, Measurement, Verdict]:
+    evidence = Evidence(directory)
+    measurement = measure(evidence)
+    return evidence, measurement, judge(measurement, evidence.plan.targets, plan=evidence.plan, manifest_sha256=None)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("center-loss"))
+
+
+@pytest.fixture(scope="module")
+def files(run: Path) -> dict[str, str]:
+    return render(*judged(run))
+
+
+@pytest.fixture(scope="module")
+def page(files: dict[str, str]) -> str:
+    return files["report.html"]
+
+
+class Outline(HTMLParser):
+    """Tags that are open at the end, every attribute, and the visible text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.wrong: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in VOID:
+            return
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in ("style", "script"):
+            self.text += data
+
+
+def test_every_part_is_there_in_its_order(page: str) -> None:
+    places = [page.index(f'id="{part}"') for part in PARTS]
+    assert places == sorted(places)
+    assert len(PARTS) == 10
+
+
+def test_the_first_screen_says_it_all(page: str) -> None:
+    head = page[: page.index('id="figures"')]
+    assert "dc1 lost power at 02:00:25." in head
+    assert "Service was back after 22.0 s (target 30 s)." in head
+    assert re.search(r"0 of [\d,]+ acknowledged payments were lost \(target 0\)\.", head)
+    assert "PASS" in head
+    assert "not a takeover of real business" in head
+
+
+def test_the_tags_are_well_formed(page: str) -> None:
+    outline = Outline(page)
+    assert not outline.open
+    assert not outline.wrong
+    ids = [value for _, name, value in outline.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+
+
+def test_nothing_comes_from_outside(page: str) -> None:
+    assert len(page.encode()) < 1_000_000
+    assert not re.search(r"https?://(?!127\.0\.0\.1)", page)
+    assert "@import" not in page
+    assert "@font-face" not in page
+    for tag, name, value in Outline(page).attributes:
+        if name in ("src", "href", "action", "data", "poster"):
+            assert value.startswith("#"), f"<{tag} {name}={value!r}>"
+    assert set(re.findall(r"url\(([^)]*)\)", page)) <= set(re.findall(r"url\((#[^)]*)\)", page))
+
+
+def test_charts_have_text_alternatives_and_no_fixed_colors(page: str) -> None:
+    charts = re.findall(r'<svg class="chart.*?</svg>', page, re.DOTALL)
+    assert len(charts) >= 7
+    for chart in charts:
+        assert 'role="img"' in chart
+        assert re.search(r'aria-label="[^"]{8,}"', chart)
+        assert re.search(r"<desc>.{20,}</desc>", chart)
+        assert not re.search(r"#[0-9a-f]{6}\b", chart), "every color is a variable: light, dark and print differ"
+    assert "Payments stopped for 21.9 s" in page
+
+
+def test_every_figure_says_where_it_comes_from(page: str) -> None:
+    for part in PARTS[1:]:
+        section = page[page.index(f'<section id="{part}"') :].split("</section>")[0]
+        assert re.search(r"from [a-z]+\.(csv|json)|from (events|copies)|From events", section), part
+
+
+def test_the_same_run_gives_the_same_bytes(run: Path, files: dict[str, str]) -> None:
+    assert render(*judged(run)) == files
+
+
+def test_the_last_part_lets_one_recompute(run: Path, page: str) -> None:
+    last = page[page.index('id="files"') :]
+    manifest = Evidence(run).manifest
+    assert manifest is not None
+    for name, sealed in manifest.files.items():
+        assert name in last
+        assert sealed.sha256 in last
+    assert "drillbook judge" in last
+
+
+def test_sums_add_up_in_the_ledger(page: str) -> None:
+    ledger = page[page.index('id="ledger"') : page.index('id="proof"')]
+    assert "probe" in ledger
+    assert "locust" in ledger
+    assert "✕" not in ledger
+
+
+def test_events_come_from_all_sources(page: str) -> None:
+    events = page[page.index('id="events"') : page.index('id="settings"')]
+    for source in ("harness", "cluster store", "Patroni", "PostgreSQL", "HAProxy"):
+        assert source in events, source
+    assert "promoted self to leader" in events
+    row = next(r for r in events.split("<tr>") if "promoted self to leader" in r)
+    assert ">11.100<" in row, "a log line lies on the host's clock"
+
+
+def test_marks_do_not_overlap(run: Path) -> None:
+    evidence, measurement, _ = judged(run)
+    sources = Sources(evidence)
+    data = timeline(sources, measurement, clockwork(sources, measurement))
+    assert [m.name for m in data.marks] == [
+        "fault", "detected", "promoted", "first_payment", "sustained", "healed", "redundant"
+    ]  # fmt: skip
+    for cut in (WIDE, NARROW):
+        labels = place_marks(data, words(), cut)
+        rows: dict[int, list[tuple[float, float]]] = {}
+        for label in labels:
+            width = len(label.text) * 6.0
+            rows.setdefault(label.row, []).append((label.x - width, label.x) if label.flipped else (label.x, label.x + width))
+        for spans in rows.values():
+            spans.sort()
+            assert all(a[1] <= b[0] for a, b in pairwise(spans))
+
+
+def test_the_shaded_time_is_the_measured_time(run: Path) -> None:
+    evidence, measurement, _ = judged(run)
+    sources = Sources(evidence)
+    data = timeline(sources, measurement, clockwork(sources, measurement))
+    assert measurement.unprotected_s is not None
+    assert sum(s.end_s - s.start_s for s in data.unprotected) == pytest.approx(measurement.unprotected_s, abs=0.5)
+    assert [(s.start_s, s.end_s) for s in data.outages] == [(0.0, measurement.rto_s)]
+
+
+def test_gaps_are_gaps(tmp_path: Path) -> None:
+    write_run(tmp_path, Scenario(sampled=lambda second: not 30 < second < 36))
+    path = tmp_path / "probe.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    for name, keep in (("probe.csv", lines), ("ledger.csv", (tmp_path / "ledger.csv").read_text().splitlines(True))):
+        hole = [r for r in keep[1:] if not 60e9 < int(r.split(",")[1]) - 7_200_000_000_000 < 63e9]
+        (tmp_path / name).write_text(keep[0] + "".join(hole))
+    evidence, measurement, _ = judged(tmp_path)
+    sources = Sources(evidence)
+    data = timeline(sources, measurement, clockwork(sources, measurement))
+    assert data.rates.loc[36:37, "acknowledged"].isna().all(), "what was not recorded is not zero"
+    assert data.rates.loc[5:15, "acknowledged"].eq(0).all(), "an outage is zero, not a gap"
+    assert len(data.unsampled) == 1
+
+
+# what others wrote into a run
+
+
+HOSTILE = '<script>alert("x")</script> ${y} {{ 7*7 }} & \' " $x^2$ ]]> \x07'
+
+
+def test_hostile_text_is_escaped(tmp_path: Path) -> None:
+    fault = replace(FaultStory(), target='<img src=x onerror="a()">')
+    write_run(tmp_path, Scenario(claim=HOSTILE, faults=(fault,), ends_s=65))
+    log = tmp_path / "logs" / "dc2-a.log"
+    log.write_text(log.read_text() + f"2026-01-15T02:00:50.000000000Z INFO: promoted self to leader {HOSTILE}\n")
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    plan["topology"]["centers"][0]["nodes"][0]["name"] = "<svg/onload=a()>"
+    plan["topology"]["settings"]["<b>"] = HOSTILE
+    plan["environment"]["degraded"] = [HOSTILE]
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    reseal(tmp_path)
+    evidence, measurement, verdict = judged(tmp_path)
+    verdict = verdict.model_copy(update={"reasons": [HOSTILE, *verdict.reasons], "verdict": "INVALID"})
+    files = render(evidence, measurement, verdict)
+    page = files["report.html"]
+    assert page.count("<script>") == 1
+    for raw in ("<img", "<b>", "<svg/onload"):
+        assert raw not in page
+    assert "{{ 7*7 }}" in page
+    assert page.count("&lt;script&gt;") >= 4
+    assert not Outline(page).wrong
+    ElementTree.fromstring(files["junit.xml"])
+
+
+def test_a_flood_of_log_lines_is_capped_and_told(tmp_path: Path) -> None:
+    write_run(tmp_path, Scenario(ends_s=65))
+    flood = "".join(f"2026-01-15T02:00:{n % 60:02d}.{n:09d}Z INFO: Lock owner: dc1-{n}; I am dc2-a\n" for n in range(3000))
+    same = "2026-01-15T02:00:20.000000000Z INFO: Lock owner: dc1-a; I am dc1-b\n" * 50
+    (tmp_path / "logs" / "flood.log").write_text(flood)
+    (tmp_path / "logs" / "same.log").write_text(same)
+    evidence, measurement, verdict = judged(tmp_path)
+    sources = Sources(evidence)
+    told = event_rows(sources, clockwork(sources, measurement))
+    assert len(told.rows) == ROWS_MAX
+    assert told.left_out > 2000
+    own = [row for row in told.rows if row.place == "events.jsonl"]
+    assert len(own) == len(evidence.events), "the harness's own events stay"
+    assert f"{told.left_out:,} more are left out" in render(evidence, measurement, verdict)["report.html"]
+    (tmp_path / "logs" / "flood.log").unlink()
+    rows = [row for row in event_rows(Sources(evidence), clockwork(sources, measurement)).rows if row.place == "same"]
+    assert [row.times for row in rows] == [50]
+
+
+# runs that went wrong
+
+
+@pytest.mark.parametrize("name", ["no-return", "no-proof", "region-loss", "planned-switchover", "undisturbed", "missing-copy"])
+def test_every_kind_of_run_renders(name: str, tmp_path: Path) -> None:
+    write_run(tmp_path, SCENARIOS[name])
+    evidence, measurement, verdict = judged(tmp_path)
+    files = render(evidence, measurement, verdict)
+    outline = Outline(files["report.html"])
+    assert not outline.wrong
+    assert one_sentence(measurement, verdict) in outline.text
+    for reason in verdict.reasons:
+        assert reason in outline.text
+    assert verdict.verdict in outline.text
+    assert "None" not in outline.text
+    assert "nan" not in re.findall(r"[a-z]+", outline.text)
+    ElementTree.fromstring(files["junit.xml"])
+
+
+def blank_measurement() -> Measurement:
+    """Nothing could be measured."""
+    counts = {"acknowledged": 0, "refused": 0, "unknown": 0, "unknown_committed": 0, "phases": Phases()}
+    lists = ("faults", "sources", "lost_keys", "copies", "conditions", "doubts", "breaches")
+    nothing = dict.fromkeys(Measurement.model_fields)
+    return Measurement.model_validate({**nothing, **{name: [] for name in lists}, **counts})
+
+
+@pytest.mark.parametrize("keep", [("plan.json",), ("plan.json", "events.jsonl"), ("plan.json", "events.jsonl", "probe.csv")])
+def test_a_run_with_little_left_still_renders(keep: tuple[str, ...], run: Path, tmp_path: Path) -> None:
+    for name in keep:
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    _, _, verdict = judged(run)
+    verdict = verdict.model_copy(update={"verdict": "INVALID", "reasons": ["It broke."], "fault": None, "faults": []})
+    page = render(Evidence(tmp_path), blank_measurement(), verdict)["report.html"]
+    assert "It broke." in page
+    assert "The run was never sealed" in page
+    assert "samples.csv" in page[: page.index('id="figures"')], "what could not be read stands on the first screen"
+    assert not Outline(page).wrong
+
+
+def test_a_run_that_was_never_read_back_renders(run: Path, tmp_path: Path) -> None:
+    """Interrupted in mid-fault: both ledgers are there, and no copy to look their payments up in."""
+    shutil.copytree(run, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "copies")
+    evidence, measurement, verdict = judged(tmp_path / "run")
+    assert verdict.verdict == "INVALID"
+    assert measurement.lost_transactions is None
+    assert not Outline(render(evidence, measurement, verdict)["report.html"]).wrong
+
+
+def test_damaged_files_still_render(tmp_path: Path) -> None:
+    write_run(tmp_path, Scenario(ends_s=60))
+    _, measurement, verdict = judged(tmp_path)
+    events = tmp_path / "events.jsonl"
+    events.write_bytes(events.read_bytes()[:-70] + b'\xff{"seq"')
+    (tmp_path / "samples.csv").write_text("asked_ns,t_ns\n1,x\n")
+    (tmp_path / "probe.json").write_text("{")
+    (tmp_path / "logs" / "dc1-a.log").write_bytes(b"\xff\xfe\x00 not a time is DOWN\n2026-99-99T00:00:00Z is DOWN\n")
+    page = render(Evidence(tmp_path), measurement, verdict)["report.html"]
+    assert "events.jsonl was changed after it was sealed" in page
+    assert "The seal is broken" in page
+    assert not Outline(page).wrong
+
+
+# the sentence
+
+
+def test_seconds_keep_the_digits_that_matter() -> None:
+    assert [seconds(v) for v in (0, 0.0204, 0.345, 1.51, 21.94, 1234.5, -3)] == [
+        "0 s", "0.020 s", "0.34 s", "1.51 s", "21.9 s", "1,234.5 s", "−3.00 s"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "told"),
+    [
+        ("CenterPowerLoss", "dc1", "dc1 lost power at 02:00:25."),
+        ("center_power_loss", "dc1", "dc1 lost power at 02:00:25."),
+        ("RegionPowerLoss", "A", "Region A lost power at 02:00:25."),
+        ("LinkBlackholed", "dc1->dc2", "The link dc1->dc2 swallowed everything at 02:00:25."),
+        ("PageCorrupted", "dc1-a", "Data on the disk of dc1-a was corrupted at 02:00:25."),
+        ("PlannedSwitchover", "dc2-a", "dc1-a handed over to dc2-a as planned at 02:00:25."),
+        ("SomethingNew", "dc2-a", "Something new struck dc2-a at 02:00:25."),
+    ],
+)
+def test_the_sentence_reads_right_for_each_fault(run: Path, name: str, target: str, told: str) -> None:
+    _, measurement, verdict = judged(run)
+    fault = measurement.faults[0].model_copy(update={"name": name, "target": target})
+    assert one_sentence(measurement.model_copy(update={"faults": [fault]}), verdict).startswith(told)
+
+
+def test_the_sentence_never_claims_what_was_not_told(run: Path) -> None:
+    _, measurement, verdict = judged(run)
+    fault = measurement.faults[0].model_copy(update={"rto_s": None, "proved": False})
+    lost = {"faults": [fault], "rto_s": None, "lost_transactions": None}
+    sentence = one_sentence(
+        measurement.model_copy(update=lost), verdict.model_copy(update={"verdict": "INVALID", "targets": Targets()})
+    )
+    assert "(not proved)" in sentence
+    assert "Service was not back after 37.0 s." in sentence
+    assert "could not be told" in sentence
+    assert sentence.endswith("The run proves nothing either way.")
+    nothing = one_sentence(blank_measurement(), verdict.model_copy(update={"verdict": "INVALID"}))
+    assert nothing == "No injected fault is on record. The run proves nothing either way."
+
+
+# JUnit
+
+
+def test_junit_has_the_verdict_each_target_and_each_invariant(tmp_path: Path) -> None:
+    write_run(tmp_path, SCENARIOS["lost-payments"])
+    evidence, measurement, verdict = judged(tmp_path)
+    suite = ElementTree.fromstring(render(evidence, measurement, verdict)["junit.xml"]).find("testsuite")
+    assert suite is not None
+    cases = {case.get("name", ""): case for case in suite.findall("testcase")}
+    failed = cases["verdict"].find("failure")
+    assert failed is not None
+    assert verdict.reasons[0] in (failed.text or "")
+    assert sum(name.startswith("target: ") for name in cases) == 3
+    assert any(name.startswith("invariant on dc2-a") for name in cases)
+    assert suite.get("failures") == str(sum(case.find("failure") is not None for case in cases.values()))
+
+
+def test_junit_calls_invalid_an_error(run: Path) -> None:
+    evidence, measurement, verdict = judged(run)
+    invalid = verdict.model_copy(update={"verdict": "INVALID", "reasons": ["no proof"]})
+    root = ElementTree.fromstring(render(evidence, measurement, invalid)["junit.xml"])
+    assert root.find(".//testcase[@name='verdict']/error") is not None
+    assert root.find(".//testcase[@name='verdict']/failure") is None
+
+
+# the catalogue
+
+# Sections whose keys come from the evidence or from a list in code
+FROM_DATA = ("parts.", "verdict.", "figures.", "marks.", "phases.", "segments.", "topology.", "copies.", "events.",
+             "ledger.", "settings.", "proof.", "junit.", "timeline.copy_", "timeline.title_", "sentence.")  # fmt: skip
+
+
+def sources_of_words() -> str:
+    paths = [*TEMPLATES.glob("*.j2"), *ROOM.glob("*.py")]
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(paths))
+
+
+def test_every_key_that_is_asked_for_exists() -> None:
+    asked = set(re.findall(r"""\b(?:t|text|words|or_plain)\(\s*['"]([a-z_]+\.[A-Za-z_0-9]+)['"]""", sources_of_words()))
+    assert len(asked) > 100
+    assert asked <= set(words().texts)
+
+
+def test_every_key_of_the_catalogue_is_used() -> None:
+    code = sources_of_words()
+    unused = []
+    for key in words().texts:
+        tail = key.rpartition(".")[2]
+        dynamic = key.startswith(FROM_DATA) and re.search(rf"\b{re.escape(tail)}\b", _code_and_data(code))
+        if f"'{key}'" not in code and f'"{key}"' not in code and not dynamic:
+            unused.append(key)
+    assert not unused
+
+
+def _code_and_data(code: str) -> str:
+    """Besides the room itself: names that evidence brings (phases, segments, roles, verdicts, sources)."""
+    evidence = (ROOM.parent / "docs" / "evidence.md").read_text(encoding="utf-8")
+    return (
+        code + evidence + " PASS FAIL INVALID copy_primary copy_sync copy_async into_detect into_decide into_promote"
+        " into_reroute into_warm_up patroni postgres etcd haproxy other"
+    )
+
+
+def test_templates_hold_no_words_of_their_own() -> None:
+    for path in TEMPLATES.glob("*.j2"):
+        text = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        text = re.sub(r"<pre.*?</pre>|<style.*?</style>|<script.*?</script>|<[^>]*>", "", text, flags=re.DOTALL)
+        assert not re.findall(r"[A-Za-z]{2,}", text), path.name
+
+
+def test_the_sentence_can_be_put_in_other_words(run: Path) -> None:
+    _, measurement, verdict = judged(run)
+    assert one_sentence(measurement, verdict, {**ENGLISH, "fault.centerpowerloss": "{target} 断电"}).startswith("dc1 断电")
+    assert set(words().sentence) >= set(ENGLISH)
