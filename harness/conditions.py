@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def service_restored(run: Run) -> tuple[bool, str]:
-    """Sustained service since the last fault: 95 % of the baseline rate for 10 s without a pause over 1 s."""
-    return run.customers.sustained(run.last_fault_ns)
+    """Service is back from the last fault, by the rule and the code that the verdict uses: see `rto_s` in docs/evidence.md."""
+    return run.customers.restored(run.windows[-1].before_ns, run.windows[-1].after_ns)
 
 
 def service_sustained_after_heal(run: Run) -> tuple[bool, str]:
     """The same, since the last heal began."""
-    return run.customers.sustained(run.last_heal_ns)
+    return run.customers.restored(run.last_heal_ns, run.last_heal_ns)
 
 
 def replicas_caught_up(run: Run) -> tuple[bool, str]:

@@ -6,16 +6,17 @@ import subprocess
 import sys
 import threading
 import time
+from array import array
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from harness.errors import CouldNotTell
 from harness.evidence import EventLog, Load, Plan
+from harness.outage import SECOND_NS, SUSTAINED_NS, Service
 
-WINDOW_S = 10.0  # of sustained service
-RATE_SHARE = 0.95
-PAUSE_S_MAX = 1.0
 START_WITHIN_S = 30.0
 
 
@@ -78,6 +79,15 @@ class Numbers:
     p99_ms: float | None
 
 
+@dataclass
+class Window:
+    """One fault: the last moment before it, the first after it, and when its heal began (None: not yet)."""
+
+    before_ns: int
+    after_ns: int
+    end_ns: int | None = None
+
+
 class Customers:
     """Both load processes of one run, and what the probe has seen so far."""
 
@@ -86,9 +96,9 @@ class Customers:
         self.directory = directory
         self.events = events
         self.lock = threading.Lock()
-        self.recent: deque[tuple[int, int, str]] = deque()  # (done_ns, due_ns, outcome), the last 15 s
-        self.acks: deque[int] = deque()  # done_ns of acknowledgements, the last 15 s
-        self.baseline_rate_per_s: float | None = None
+        self.recent: deque[tuple[int, int, bool]] = deque()  # (done_ns, due_ns, acknowledged), the last seconds
+        self.due, self.done, self.acknowledged = array("q"), array("q"), array("b")  # the probe's payments so far
+        self.baseline_ns: tuple[int, int] | None = None
         common = ["--door", door, "--out", str(directory), "--run-id", plan.run_id, "--seed", str(plan.seed)]
         common += ["--timeout-s", str(self.load.probe_timeout_s)]
         log = directory / "harness.log"
@@ -151,38 +161,62 @@ class Customers:
                 fields = line.split(",", 6)
                 if len(fields) < 6 or not fields[3].isdigit():
                     continue
-                done, due, outcome = int(fields[3]), int(fields[1]), fields[5]
-                self.recent.append((done, due, outcome))
-                if outcome == "acknowledged":
-                    self.acks.append(done)
-            horizon = time.monotonic_ns() - int((WINDOW_S + 5 + self.load.baseline_s) * 1e9)
+                done, due, acknowledged = int(fields[3]), int(fields[1]), fields[5] == "acknowledged"
+                self.recent.append((done, due, acknowledged))
+                self.due.append(due)
+                self.done.append(done)
+                self.acknowledged.append(acknowledged)
+            horizon = time.monotonic_ns() - 2 * SECOND_NS
             while self.recent and self.recent[0][0] < horizon:
                 self.recent.popleft()
-            while self.acks and self.acks[0] < horizon:
-                self.acks.popleft()
 
     def numbers(self) -> Numbers:
         now = time.monotonic_ns()
         with self.lock:
-            last = [(done - due, outcome) for done, due, outcome in self.recent if done > now - 10**9]
-        acked = sorted(latency for latency, outcome in last if outcome == "acknowledged")
+            last = [(done - due, acknowledged) for done, due, acknowledged in self.recent if done > now - SECOND_NS]
+        acked = sorted(latency for latency, acknowledged in last if acknowledged)
         p99 = acked[int(len(acked) * 0.99) - 1 if len(acked) > 1 else 0] / 1e6 if acked else None
         return Numbers(len(acked), len(last) - len(acked), p99)
 
-    def acknowledged_since(self, from_ns: int) -> int:
+    # --- Whether service is back, by the verdict's own rule -----------------------------------------------------------
+    def service(self) -> Service | None:
+        """The probe's payments up to the first one whose outcome is not known yet; None before there is any."""
         with self.lock:
-            return sum(1 for done in self.acks if done >= from_ns)
+            due, done = np.array(self.due, dtype=np.int64), np.array(self.done, dtype=np.int64)
+            acknowledged = np.array(self.acknowledged, dtype=np.bool_)
+        if not len(due):
+            return None
+        interval_ns = round(self.load.probe_interval_ms * 1e6)
+        order = np.argsort(due, kind="stable")
+        in_flight = np.flatnonzero(np.diff(due[order]) > 1.5 * interval_ns)
+        known = order[: in_flight[0] + 1] if len(in_flight) else order
+        service = Service(due[known], done[known], acknowledged[known], interval_ns=interval_ns)
+        if self.baseline_ns is not None:
+            service.take_baseline(*self.baseline_ns)
+        return service
 
-    def sustained(self, after_ns: int) -> tuple[bool, str]:
-        """Whether the last 10 s, all after `after_ns`, were sustained service as docs/evidence.md defines it."""
-        now = time.monotonic_ns()
-        start = max(after_ns, now - int(WINDOW_S * 1e9))
-        with self.lock:
-            acks = sorted(done for done in self.acks if done >= start)
-        if now - after_ns < WINDOW_S * 1e9 or len(acks) < 2:
-            return False, f"{len(acks)} payments acknowledged in the last {(now - start) / 1e9:.1f} s"
-        rate = len(acks) / WINDOW_S
-        pause = max(later - earlier for earlier, later in zip([start, *acks], [*acks, now], strict=True)) / 1e9
-        seen = f"{rate:.0f} payments/s, longest pause {pause:.2f} s"
-        enough = rate >= RATE_SHARE * (self.baseline_rate_per_s or float("inf"))
-        return enough and pause <= PAUSE_S_MAX, seen
+    def restored(self, before_ns: int, after_ns: int) -> tuple[bool, str]:
+        """Whether service is back from what happened between the two times, watched for 10 s at least; and what is seen."""
+        service = self.service()
+        if service is None:
+            return False, "no payment yet"
+        now_ns = service.end_ns
+        last_ns = max(before_ns, now_ns - SUSTAINED_NS)
+        count = int((service.ack_done >= last_ns).sum())
+        pause_s = service.pauses_in(last_ns, now_ns).longest_ns / SECOND_NS
+        span_s = (now_ns - last_ns) / SECOND_NS
+        seen = f"{count} payments acknowledged in the last {span_s:.1f} s, longest pause {pause_s:.2f} s"
+        if now_ns - before_ns < SUSTAINED_NS:
+            return False, seen
+        outage = service.outage(before_ns=before_ns, after_ns=after_ns, window_end_ns=now_ns)
+        return outage.return_ns is not None, seen
+
+    def unsettled(self, windows: list[Window]) -> bool:
+        """Whether service came back in one of the windows and was not watched long enough yet to say that it stayed."""
+        service = self.service()
+        if service is None:
+            return False
+        outages = [
+            service.outage(before_ns=w.before_ns, after_ns=w.after_ns, window_end_ns=w.end_ns or service.end_ns) for w in windows
+        ]
+        return any(outage.unsettled_return_ns is not None for outage in outages)

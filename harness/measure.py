@@ -237,7 +237,12 @@ def _service(records: Records) -> tuple[Service | None, float | None, int | None
     if probe.empty:
         records.doubt("The probe recorded no payment.")
         return None, None, None
-    service = Service(probe, interval_ns=round(interval_ms * 1e6))
+    service = Service(
+        probe["due_ns"].to_numpy(dtype=np.int64),
+        probe["done_ns"].to_numpy(dtype=np.int64),
+        (probe["outcome"] == "acknowledged").to_numpy(dtype=bool),
+        interval_ns=round(interval_ms * 1e6),
+    )
     windows = records.of("baseline", Baseline)
     if not windows:
         records.doubt("No baseline was taken.")

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 Times = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 SECOND_NS = 1_000_000_000
 IN_FLIGHT_NS = 3 * SECOND_NS  # a payment due this long before the fault may still have been waiting for its answer
 TAKES_HOLD_NS = 1 * SECOND_NS  # what still gets through while a fault takes hold is no return of service
@@ -29,9 +29,9 @@ class Pauses:
 
     start: Times
     end: Times
-    open: npt.NDArray[np.bool_]
+    open: Flags
 
-    def where(self, chosen: npt.NDArray[np.bool_]) -> Pauses:
+    def where(self, chosen: Flags) -> Pauses:
         return Pauses(self.start[chosen], self.end[chosen], self.open[chosen])
 
     @property
@@ -51,12 +51,10 @@ class Outage:
 
 
 class Service:
-    """The probe's payments, made ready for questions."""
+    """The probe's payments, made ready for questions: when each was due and done, and whether it was acknowledged."""
 
-    def __init__(self, probe: pd.DataFrame, *, interval_ns: int) -> None:
-        self.due: Times = probe["due_ns"].to_numpy(dtype=np.int64)
-        self.done: Times = probe["done_ns"].to_numpy(dtype=np.int64)
-        self.acknowledged: npt.NDArray[np.bool_] = (probe["outcome"] == "acknowledged").to_numpy(dtype=bool)
+    def __init__(self, due: Times, done: Times, acknowledged: Flags, *, interval_ns: int) -> None:
+        self.due, self.done, self.acknowledged = due, done, acknowledged
         order = np.argsort(self.done[self.acknowledged], kind="stable")
         self.ack_done: Times = self.done[self.acknowledged][order]
         self.ack_due: Times = self.due[self.acknowledged][order]
@@ -112,18 +110,18 @@ class Service:
         return np.append(starts, never)[np.searchsorted(starts, self.ack_done, side="left")]
 
     @cached_property
-    def sustained(self) -> npt.NDArray[np.bool_]:
+    def sustained(self) -> Flags:
         """Whether the 10 s from each acknowledgement on held 95 % of the baseline rate without a pause over 1 s."""
         until = self.ack_done + SUSTAINED_NS
         return (until <= self.end_ns) & self._holds(until)
 
     @cached_property
-    def unsettled(self) -> npt.NDArray[np.bool_]:
+    def unsettled(self) -> Flags:
         """Service looked sustained, and the probe ended before 10 s were over: nobody can tell."""
         until = np.minimum(self.ack_done + SUSTAINED_NS, self.end_ns)
         return (self.ack_done + SUSTAINED_NS > self.end_ns) & (self.ack_done < self.end_ns) & self._holds(until)
 
-    def _holds(self, until: Times) -> npt.NDArray[np.bool_]:
+    def _holds(self, until: Times) -> Flags:
         count = np.searchsorted(self.ack_done, until, side="left") - np.arange(len(self.ack_done))
         enough = count >= SUSTAINED_SHARE * self.rate_per_s * (until - self.ack_done) / SECOND_NS
         return enough & (self._next_long_pause >= until)
@@ -133,7 +131,8 @@ class Service:
     def outage(self, *, before_ns: int, after_ns: int, window_end_ns: int) -> Outage:
         """What customers saw of a fault between `before_ns` and the end of its window."""
         failed_ns = self._first_failure(before_ns, window_end_ns)
-        pauses = self.pauses_in(before_ns, window_end_ns, longer_than_ns=self.pause_ns)
+        # Of a pause across the window's end, what lies beyond belongs to what ended it: the next fault, or the heal.
+        pauses = self.pauses_in(before_ns, window_end_ns - self.pause_ns, longer_than_ns=self.pause_ns)
         if failed_ns is None and not len(pauses.start):
             return Outage(False, before_ns, before_ns, None, 0)
         first = self._first_success(failed_ns, pauses, before_ns=before_ns, after_ns=after_ns)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from faults import Fault
-from harness.customers import Customers
+from harness.customers import Customers, Window
 from harness.errors import CouldNotTell
 from harness.evidence import EventLog, Plan, csv_gz
 from harness.live import LiveView
@@ -46,7 +46,7 @@ class Run:
         self.view = view
         self.active: dict[str, Fault] = {}
         self.dead_primaries: list[str] = []
-        self.last_fault_ns = 0
+        self.windows: list[Window] = []
         self.last_heal_ns = 0
         self.faults = 0
         self.damaged: str | None = None
@@ -79,7 +79,8 @@ class Run:
             before = time.monotonic_ns()
             fault.inject(self.cluster)
             after = time.monotonic_ns()
-            self.last_fault_ns = before
+            window = Window(before, after)
+            self.windows.append(window)
             self.events.write(
                 "injected",
                 f"{type(fault).__name__} hit {fault.target} within {(after - before) / 1e9:.2f} s",
@@ -94,6 +95,7 @@ class Run:
             self.prove(name, fault, effect)
             yield
             self.autopsy()
+            window.end_ns = time.monotonic_ns()
         finally:
             self.heal(name)
 
@@ -216,7 +218,7 @@ class Run:
     def decide(self, name: str, *, after_s: float) -> None:
         """People take their time: the decision falls `after_s` seconds after the fault, not earlier."""
         before = time.monotonic_ns()
-        due = self.last_fault_ns + int(after_s * 1e9)
+        due = self.windows[-1].before_ns + int(after_s * 1e9)
         self.view.message(f"runbook: {name} (decided {after_s:g} s after the fault)")
         while (left := due - time.monotonic_ns()) > 0:
             self.check_load()

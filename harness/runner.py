@@ -24,6 +24,7 @@ from harness.evidence import COPY_COLUMNS, EVIDENCE_VERSION, Clock, EventLog, Pl
 from harness.judge import EXIT_CODES, Verdict
 from harness.live import LiveView
 from harness.observer import Observer
+from harness.outage import SECOND_NS, SUSTAINED_NS
 from harness.run import Run
 from harness.watcher import Watcher
 from topologies import engine, images, startup
@@ -204,6 +205,7 @@ def loaded(plan: Plan, directory: Path, cluster: Cluster, events: EventLog, view
                 view.healing()
                 with uninterrupted(view):
                     run.heal_all()
+        wait_settled(run)
         run.phase("drain")
     finally:
         stop_numbers.set()
@@ -223,6 +225,17 @@ def prove_steady(run: Run) -> None:
     run.events.write("steady", "every copy streams, every link carries, a payment came back")
 
 
+def wait_settled(run: Run) -> None:
+    """Customers go on until it can be told whether service stayed: a verdict must not miss it by a second."""
+    within_s = SUSTAINED_NS / SECOND_NS + run.plan.load.probe_timeout_s + 2
+    deadline = time.monotonic() + within_s
+    if run.customers.unsettled(run.windows):
+        run.view.phase("watching whether service stays", within_s)
+    while run.customers.unsettled(run.windows) and time.monotonic() < deadline:
+        run.check_load()
+        time.sleep(0.1)
+
+
 def show_numbers(run: Run, stop: threading.Event) -> None:
     while not stop.wait(0.25):
         seen = run.customers.numbers()
@@ -240,8 +253,9 @@ def take_baseline(run: Run) -> None:
     time.sleep(span)
     to_ns = time.monotonic_ns()
     run.check_load()
-    run.customers.baseline_rate_per_s = run.customers.acknowledged_since(from_ns) / span
-    text = f"baseline: {run.customers.baseline_rate_per_s:.0f} probe payments acknowledged per second"
+    run.customers.baseline_ns = from_ns, to_ns
+    service = run.customers.service()
+    text = f"baseline: {service.rate_per_s if service else 0:.0f} probe payments acknowledged per second"
     run.events.write("baseline", text, from_ns=from_ns, to_ns=to_ns)
 
 

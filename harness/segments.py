@@ -98,11 +98,17 @@ def borders(found: dict[str, Seen], *, before_ns: int, end_ns: int, names: Seque
 def wal_bytes_lost(
     samples: pd.DataFrame | None, who: Takeover, *, before_ns: int, window_end_ns: int, end_lsn: int | None
 ) -> int | None:
-    """What the lost primary had flushed and its successor had not received; None: samples cannot tell."""
+    """Bytes of log that the lost primary had written and its successor had not received.
+
+    None where it cannot be told: `end_lsn`, the end of the log on the lost primary's disk, is not known (samples alone
+    would miss what it wrote after the last of them), or samples don't say what the successor had received.
+    """
     if who.old is None or who.new is None or samples is None:
         return None
     if who.old == who.new:
         return 0
+    if end_lsn is None:
+        return None
     old = samples[_writing(samples, who.old) & (samples["t_ns"] <= window_end_ns) & samples["flush_lsn"].notna()]
     reign = old[old["t_ns"] <= before_ns]
     promoted = first_writing(samples, who.new, before_ns)
@@ -119,7 +125,7 @@ def wal_bytes_lost(
     if old.empty or received.empty:
         return None
     last_received = int(received.sort_values("t_ns")["flush_lsn"].iloc[-1])
-    return max(0, int(old["flush_lsn"].max()) - last_received, (end_lsn or 0) - last_received)
+    return max(0, int(old["flush_lsn"].max()) - last_received, end_lsn - last_received)
 
 
 def _writing(samples: pd.DataFrame, node: str) -> pd.Series[bool]:

@@ -112,7 +112,6 @@ class Scenario:
     sync_after: str = '1 ("dc2-b")'
     lost: int = 0  # the last payments acknowledged before the first outage are gone
     unknown_committed: int = 3
-    autopsy: bool = False  # the dead primary's disk was read, and holds what was lost
     copies: tuple[str, ...] = POSTGRES  # up and replicating at readback; the last fault's new primary is the authority
     missing_copies: tuple[str, ...] = ()  # expected, and never written
     corrupt: tuple[str, ...] = ()  # phantom, doubled, doubled-entries, balance, entries, unposted, differs, altered
@@ -131,6 +130,11 @@ class Scenario:
     @property
     def run_id(self) -> str:
         return f"{self.drill}-20260115T020000Z"
+
+    @property
+    def autopsy(self) -> bool:
+        """The disk of a primary that died was read while it was dead, and holds what was lost."""
+        return bool(self.faults) and self.faults[0].injected and self.faults[0].old in self.faults[0].down
 
 
 def ns(seconds: float) -> int:
@@ -500,7 +504,7 @@ def _write_events(directory: Path, story: Scenario, payments: Payments) -> None:
     if story.autopsy and last:
         old = story.faults[0]
         dead = [r for r in [*payments.committed, *payments.lost] if r.done_ns <= ns(old.at_s + 1)]
-        lsn = Databases(story).lsn(ns(old.at_s + 0.15)) + 512
+        lsn = Databases(story).lsn(ns(old.at_s + 0.15)) + (512 if story.lost else 0)
         tell(old.at_s + 30, "autopsy", f"The disk of {old.old} holds {len(dead)} payments.",
              node=old.old, payments=len(dead), end_lsn=lsn)  # fmt: skip
     tell(end + 8.5, "phase", "The evidence is sealed.", name="seal")
@@ -622,7 +626,7 @@ _SHORT = replace(FaultStory(), heal_s=25.0)
 
 SCENARIOS: dict[str, Scenario] = {
     "center-loss": Scenario(),
-    "lost-payments": Scenario(lost=14, autopsy=True),
+    "lost-payments": Scenario(lost=14),
     "unknown": Scenario(unknown_committed=40),
     "short-outage": Scenario(faults=(replace(_SHORT, outages=(Outage(0.15, 0.45),), promoted_s=0.35,
                                              leader_gone_s=0.2, leader_new_s=0.25),), ends_s=60),
@@ -638,7 +642,7 @@ SCENARIOS: dict[str, Scenario] = {
     "zero-load": Scenario(locust_rate_per_s=0),
     "region-loss": Scenario(
         drill="region-loss", claim="Region A is gone: region B takes over by hand, and what is lost is known.",
-        faults=(_REGION,), ends_s=85, lost=9, copies=("dc3-a",), sync_after="", autopsy=True,
+        faults=(_REGION,), ends_s=85, lost=9, copies=("dc3-a",), sync_after="",
         targets=Targets(rto_s=120, rpo_s=1), until=(("service_restored", 120, True, 41.2),)),
     "planned-switchover": Scenario(
         drill="planned-switchover", claim="Service moves to the other center and back within seconds, losing nothing.",

@@ -47,6 +47,7 @@ def test_lost_payments_are_seen_and_are_those_on_the_dead_disk(tmp_path: Path) -
     assert seen["verdict"] == "FAIL", seen["reasons"]
     assert seen["measured"]["lost_transactions"] > 0
     assert seen["measured"]["rpo_s"] > 0
+    assert seen["measured"]["wal_bytes_lost"] > 0
     # The old primary's disk, read while it was dead, holds each payment that was confirmed and is gone.
     evidence = Evidence(result.directory)
     figures = measure(evidence)

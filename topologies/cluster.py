@@ -429,16 +429,14 @@ class Cluster:
         from topologies.database import COPY_QUERIES
 
         query = " ".join(COPY_QUERIES["payments"].split()).replace('"', '\\"')
-        bin_dir = "/usr/lib/postgresql/17/bin"
+        server = "/usr/lib/postgresql/17/bin/postgres --single -D /tmp/copy -c log_checkpoints=on -c lc_messages=C -j bank"
+        # Recovery reads the log to its end and puts its checkpoint there: that is where the dead node's log ends.
         script = f"""set -eu
 cp -a {DATA_DIRECTORY} /tmp/copy
 cd /tmp/copy; rm -f postmaster.pid standby.signal recovery.signal
-from=$({bin_dir}/pg_controldata . | sed -n "s/^Latest checkpoint's REDO location: *//p")
-last=$(ls pg_wal | grep -E '^[0-9A-F]{{24}}$' | sort | tail -1)
-{bin_dir}/pg_waldump -p pg_wal -t $((0x$(echo $last | cut -c1-8))) -s $from 2>&1 >/dev/null |
-  sed -n 's/.*at \\([0-9A-F]*\\/[0-9A-F]*\\).*/END \\1/p' | tail -1
 printf '%s\\n' "COPY ({query}) TO '/tmp/payments.csv' (FORMAT csv, HEADER)" > /tmp/ask.sql
-{bin_dir}/postgres --single -D /tmp/copy -j bank < /tmp/ask.sql > /tmp/single.log 2>&1 || {{ cat /tmp/single.log >&2; exit 1; }}
+{server} < /tmp/ask.sql > /tmp/single.log 2>&1 || {{ cat /tmp/single.log >&2; exit 1; }}
+sed -n '/checkpoint starting: end-of-recovery/,$ s/.*redo lsn=\\([0-9A-F/]*\\).*/END \\1/p' /tmp/single.log | head -1
 echo ROWS
 cat /tmp/payments.csv"""
         name = f"{self.standing.prefix}-autopsy-{node}"
@@ -448,6 +446,7 @@ cat /tmp/payments.csv"""
             name=name,
             remove=True,
             network_mode="none",
+            tmpfs={"/tmp": "exec,mode=1777"},  # the copy's writes must not hold up the disk on which customers are paying
             labels=engine.labels(self.run_id, self.standing.directory),
             volumes={self.volume_name(node): {"bind": DATA_DIRECTORY, "mode": "ro"}},
             stderr=False,

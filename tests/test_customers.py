@@ -1,0 +1,100 @@
+"""Whether service is back, asked while a drill runs: the answer must be the one that the verdict gives later."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.customers import Customers, Window
+from harness.evidence import EventLog, Evidence
+from harness.outage import SECOND_NS, SUSTAINED_NS, Service
+from tests.synthetic import SCENARIOS, Outage, Scenario, write_run
+
+EXTRA = {
+    # 0.4 s are a disturbance by the verdict's rule, though customers hardly saw it
+    "hiccup": replace(
+        SCENARIOS["undisturbed"], faults=(replace(SCENARIOS["undisturbed"].faults[0], outages=(Outage(4.0, 4.4, late=True),)),)
+    ),
+}
+
+
+class Replay:
+    """A probe's rows, told to `Customers` in the order in which they were written."""
+
+    def __init__(self, scenario: Scenario, directory: Path) -> None:
+        evidence = Evidence(write_run(directory / "run", scenario))
+        self.probe = evidence.probe.sort_values("done_ns", kind="stable")
+        events = evidence.events
+        baseline = next(e.data for e in events if e.kind == "baseline")
+        injected = next(e.data for e in events if e.kind == "injected")
+        self.before_ns, self.after_ns = injected["before_ns"], injected["after_ns"]
+        plan = evidence.plan
+        self.interval_ns = round(plan.load.probe_interval_ms * 1e6)
+        self.baseline_ns = baseline["from_ns"], baseline["to_ns"]
+        self.customers = Customers(plan, directory, "http://127.0.0.1:1", EventLog(directory / "events.jsonl"))
+        self.customers.baseline_ns = self.baseline_ns
+        self.told = 0
+
+    def tell_until(self, t_ns: int) -> None:
+        due = int(np.searchsorted(self.probe["done_ns"].to_numpy(), t_ns, side="right"))
+        rows = self.probe.iloc[self.told : due]
+        self.customers.take([f"k,{r.due_ns},{r.due_ns},{r.done_ns},,{r.outcome},rest" for r in rows.itertuples()])
+        self.told = due
+
+    def sealed(self, end_ns: int) -> Service:
+        """What the files would say, had the probe stopped then."""
+        rows: pd.DataFrame = self.probe[self.probe["due_ns"] < end_ns]
+        acknowledged = (rows["outcome"] == "acknowledged").to_numpy(dtype=bool)
+        due, done = rows["due_ns"].to_numpy(dtype=np.int64), rows["done_ns"].to_numpy(dtype=np.int64)
+        service = Service(due, done, acknowledged, interval_ns=self.interval_ns)
+        service.take_baseline(*self.baseline_ns)
+        return service
+
+
+@pytest.mark.parametrize("name", ["center-loss", "short-outage", "stall", "relapse", "undisturbed", "hiccup"])
+def test_once_it_says_restored_the_verdict_can_tell(name: str, tmp_path: Path) -> None:
+    replay = Replay({**SCENARIOS, **EXTRA}[name], tmp_path)
+    restored_ns = None
+    for t_ns in range(replay.before_ns, int(replay.probe["done_ns"].max()), SECOND_NS // 5):
+        replay.tell_until(t_ns)
+        if replay.customers.restored(replay.before_ns, replay.after_ns)[0]:
+            restored_ns = t_ns
+            break
+    assert restored_ns is not None
+    assert restored_ns >= replay.before_ns + SUSTAINED_NS
+    window = Window(replay.before_ns, replay.after_ns, restored_ns)
+    assert not replay.customers.unsettled([window])
+    # Nothing that was still in flight may change it.
+    seen = replay.sealed(restored_ns).outage(before_ns=window.before_ns, after_ns=window.after_ns, window_end_ns=restored_ns)
+    assert seen.return_ns is not None
+
+
+def test_a_payment_in_flight_is_waited_for(tmp_path: Path) -> None:
+    """The last seconds look perfect, and one payment of them has no answer yet: nobody can tell."""
+    replay = Replay(SCENARIOS["undisturbed"], tmp_path)
+    missing_ns = replay.before_ns + 5 * SECOND_NS
+    late = replay.probe["due_ns"].sub(missing_ns).abs().idxmin()
+    replay.probe = replay.probe.drop(late)
+    replay.tell_until(replay.before_ns + 15 * SECOND_NS)
+    assert not replay.customers.restored(replay.before_ns, replay.after_ns)[0]
+
+
+def test_who_was_healed_too_early_is_watched_on(tmp_path: Path) -> None:
+    """The window closes right after the return: until 10 s have passed it isn't settled, then it is."""
+    replay = Replay(SCENARIOS["short-outage"], tmp_path)
+    window = Window(replay.before_ns, replay.after_ns, replay.before_ns + SECOND_NS)
+    replay.tell_until(replay.before_ns + 3 * SECOND_NS)
+    assert replay.customers.unsettled([window])
+    replay.tell_until(replay.before_ns + 12 * SECOND_NS)
+    assert not replay.customers.unsettled([window])
+
+
+def test_a_return_that_never_came_is_settled(tmp_path: Path) -> None:
+    replay = Replay(SCENARIOS["no-return"], tmp_path)
+    replay.tell_until(replay.before_ns + 30 * SECOND_NS)
+    assert not replay.customers.restored(replay.before_ns, replay.after_ns)[0]
+    assert not replay.customers.unsettled([Window(replay.before_ns, replay.after_ns, replay.before_ns + 28 * SECOND_NS)])
