@@ -32,6 +32,7 @@ def test_region_loss(run: Run) -> None:
         run.step("promote dc3", runbooks.promote_remote_region, role="promote")
         run.step("let customers into dc3", runbooks.open_door_to_remote, role="reroute")
         run.until(service_restored, within_s=120)
+        run.begin_heal()
         run.autopsy()
         run.step("rebuild region A as the standby side", lambda cluster: runbooks.rebuild_region_as_standby(cluster, "A"))
         run.step("bring every copy back", runbooks.rejoin_standbys)

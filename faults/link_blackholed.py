@@ -47,7 +47,8 @@ class LinkBlackholed:
         # A cut of one direction stalls TCP in both: datagrams tell which one it is.
         for one, other in ((source, target), (target, source)):
             wanted = f"{one}->{other}" not in self.paths()
-            carried = cluster.carries(one, other)
+            # Where they must arrive, a machine too busy to listen in time gets a second chance.
+            carried = any(cluster.carries(one, other) for _ in range(3 if wanted else 1))
             seen = "arrived" if carried else "none arrived"
             checks.append(Check(f"datagrams {one}->{other}", "arrive" if wanted else "none arrives", seen, carried == wanted))
         return Proof(tuple(checks))

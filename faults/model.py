@@ -54,9 +54,9 @@ def proof_of_death(cluster: Cluster, node: str) -> Check:
 
 
 def proof_of_cut(cluster: Cluster, path: str) -> Check:
-    """The rule stands in the link's network namespace and has dropped packets: waits for the first (2 s at most)."""
+    """The rule stands in the link's network namespace and has dropped packets: waits for the first (10 s at most)."""
     try:
-        packets = wait_for(lambda: cluster.dropped(path), within_s=2, what=f"a dropped packet on {path}")
+        packets = wait_for(lambda: cluster.dropped(path), within_s=10, what=f"a dropped packet on {path}")
     except TimeoutError:
         packets = cluster.dropped(path)
     seen = "no rule" if packets is None else f"{packets} packets dropped"

@@ -57,10 +57,13 @@ class PlannedSwitchover:
         return "no answer" if state is None else "standby" if state.in_recovery else "primary"
 
     def proof(self, cluster: Cluster) -> Proof:
-        if self.request is not None:
-            self.request.result()
-        wait_for(lambda: self.role(cluster, self.candidate) == "primary", within_s=60, what=f"{self.candidate} to be primary")
-        wait_for(lambda: self.role(cluster, self.old) == "standby", within_s=60, what=f"{self.old} to be a standby")
+        # Patroni may stop watching before it is over: what counts is whether it happens.
+        refusal = None if self.request is None else self.request.exception()
+        try:
+            wait_for(lambda: self.role(cluster, self.candidate) == "primary", within_s=60, what=f"{self.candidate} to be primary")
+            wait_for(lambda: self.role(cluster, self.old) == "standby", within_s=60, what=f"{self.old} to be a standby")
+        except TimeoutError as error:
+            raise refusal or error from error
         wanted = ((self.candidate, "primary"), (self.old, "standby"))
         seen = {node: self.role(cluster, node) for node, _ in wanted}
         return Proof(tuple(Check(node, role, seen[node], seen[node] == role) for node, role in wanted))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from harness.evidence import COPY_COLUMNS
-from harness.records import Authority, AutopsyDone, ExpectedCopies, Records, attempt, both_ledgers
+from harness.records import Authority, AutopsyDone, ExpectedCopies, Records, attempt, both_ledgers, topology_centers
 
 OBSERVER_PREFIX = "observer-"  # keys of clients that are not ours and check us
 PAYMENT = ["debit", "credit", "amount_minor"]
@@ -69,6 +69,8 @@ def audit(records: Records) -> Books:
     """Look up every payment on the authority, and hold every copy against the invariants."""
     books = Books()
     named = [data.node for _, data in records.of("authority", Authority)]
+    if len(set(named)) > 1:
+        records.doubt(f"Several copies are said to be the one that counts: {', '.join(dict.fromkeys(named))}.")
     books.authority = named[-1] if named else None
     if books.authority is None:
         records.doubt("No authority: nobody says which copy counts after recovery.")
@@ -125,15 +127,19 @@ def _audit_ledgers(records: Records, books: Books, payments: pd.DataFrame, ledge
     books.lost_keys = acknowledged["key"][~stands].tolist()
     books.rpo_ns = _rpo_ns(acknowledged["done_ns"][~stands], acknowledged["done_ns"][stands], ledgers["sent_ns"])
     ready = f"{records.plan.run_id}-ready-" if records.plan is not None else OBSERVER_PREFIX
-    own = payments["key"].str.startswith((ready, OBSERVER_PREFIX))
-    books.phantom = int((~payments["key"].isin(ledgers["key"]) & ~own).sum())
+
+    def strange(keys: pd.Series[str]) -> pd.Series[bool]:
+        """Nobody is known to have sent them."""
+        return ~keys.isin(ledgers["key"]) & ~keys.str.startswith((ready, OBSERVER_PREFIX))
+
+    books.phantom = int(strange(payments["key"]).sum())
     both = ledgers.merge(payments.drop_duplicates("key"), on="key", suffixes=("_sent", "_stands"))
     altered = int(sum((both[f"{c}_sent"] != both[f"{c}_stands"] for c in PAYMENT), start=_no(both)).astype(bool).sum())
     if altered:
         books.breaches.append(
             f"{altered} payments stand with other accounts or another amount than their customers sent (expected 0)."
         )
-    _audit_autopsies(records, books, payments["key"])
+    _audit_autopsies(records, books, payments["key"], strange)
 
 
 def _no(frame: pd.DataFrame) -> pd.Series[int]:
@@ -155,8 +161,10 @@ def _duplicated(payments: pd.DataFrame, entries: pd.DataFrame) -> int:
     return int(pd.concat([in_payments, in_entries]).nunique())
 
 
-def _audit_autopsies(records: Records, books: Books, stands: pd.Series[str]) -> None:
-    """What dead disks hold and the authority does not: where the lost payments are."""
+def _audit_autopsies(
+    records: Records, books: Books, stands: pd.Series[str], strange: Callable[[pd.Series[str]], pd.Series[bool]]
+) -> None:
+    """What dead disks hold and the authority does not: where the lost payments are. `strange`: keys that nobody sent."""
     told = {data.node: data for _, data in records.of("autopsy", AutopsyDone)}
     found = {p.name.removesuffix(".payments.csv.gz") for p in records.evidence.path("autopsy").glob("*.payments.csv.gz")}
     on_disk: list[pd.Series[str]] = []
@@ -169,6 +177,8 @@ def _audit_autopsies(records: Records, books: Books, stands: pd.Series[str]) -> 
         if expected is not None and expected != len(table):
             records.doubt(f"{name}: expected {expected} payments, seen {len(table)}.")
         on_disk.append(table["key"])
+        if unknown := int(strange(table["key"]).sum()):
+            records.doubt(f"{name} holds {unknown} payments that no ledger knows: a ledger is not whole.")
     if on_disk:
         dead = pd.concat(on_disk).drop_duplicates()
         absent = set(dead[~dead.isin(stands)])
@@ -183,7 +193,10 @@ def _audit_copies(records: Records, books: Books) -> None:
     told = records.of("expected_copies", ExpectedCopies)
     expected = set(told[-1][1].nodes) if told else set()
     if not told:
-        records.doubt("Nobody says which copies were up and replicating at readback.")
+        records.doubt("Nobody says which copies are to be read back.")
+    databases = {node for node, (_, kind) in topology_centers(records.plan).items() if kind == "postgres"}
+    if told and (left_out := sorted(databases - expected)):
+        records.doubt(f"{', '.join(left_out)} are databases of the plan, and nobody expected their copies.")
     read_back = set(records.evidence.copy_nodes())
     for node in sorted(expected - read_back):
         records.doubt(f"The copy on {node} was expected and was not read back.")

@@ -15,7 +15,6 @@ from harness.errors import BadInput, CouldNotStart, DrillbookError
 
 if TYPE_CHECKING:
     from harness.judge import Verdict
-    from topologies.cluster import Cluster
 
 RUNS = Path("runs")
 
@@ -221,13 +220,11 @@ def status(as_json: bool) -> None:
         click.echo("nothing stands")
     for one in found:
         faults = ", ".join(f"{f['name']} on {f['target']}" for f in one["faults"]) or "no fault"
-        click.echo(f"{one['run_id']}  {one['topology']}  door {one['door']}  primary {one['primary'] or 'none'}  {faults}")
-
-
-def only_standing(run_id: str | None) -> tuple[Cluster, Path]:
-    from harness.hold import attach
-
-    return attach(run_id)
+        if one.get("error"):
+            click.echo(f"{one['run_id']}  {one['error']}")
+            continue
+        down = f"  down: {', '.join(one['down'])}" if one["down"] else ""
+        click.echo(f"{one['run_id']}  {one['topology']}  door {one['door']}  primary {one['primary'] or 'none'}  {faults}{down}")
 
 
 RUN_ID = click.option("--run", "run_id", metavar="RUN_ID", help="Which topology, when several stand.")

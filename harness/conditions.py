@@ -12,12 +12,7 @@ if TYPE_CHECKING:
 
 def service_restored(run: Run) -> tuple[bool, str]:
     """Service is back from the last fault, by the rule and the code that the verdict uses: see `rto_s` in docs/evidence.md."""
-    return run.customers.restored(run.windows[-1].before_ns, run.windows[-1].after_ns)
-
-
-def service_sustained_after_heal(run: Run) -> tuple[bool, str]:
-    """The same, since the last heal began."""
-    return run.customers.restored(run.last_heal_ns, run.last_heal_ns)
+    return run.customers.restored(run.last_window)
 
 
 def replicas_caught_up(run: Run) -> tuple[bool, str]:

@@ -8,6 +8,7 @@ import threading
 import time
 from array import array
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,7 +129,7 @@ class Customers:
             if process.process.poll() is None:
                 process.process.terminate()
         for process in self.processes:
-            process.stop(within_s=self.load.probe_timeout_s + 10)
+            process.stop(within_s=self.load.probe_timeout_s + 40)  # a disk that stalls keeps its last sync waiting
             self.events.write("load_stopped", f"{process.source} has stopped", source="customers", origin=process.source)
         self.stopping.set()
 
@@ -195,28 +196,28 @@ class Customers:
             service.take_baseline(*self.baseline_ns)
         return service
 
-    def restored(self, before_ns: int, after_ns: int) -> tuple[bool, str]:
-        """Whether service is back from what happened between the two times, watched for 10 s at least; and what is seen."""
+    def restored(self, window: Window) -> tuple[bool, str]:
+        """Whether service is back from that fault, watched for 10 s at least; and what is seen."""
         service = self.service()
         if service is None:
             return False, "no payment yet"
         now_ns = service.end_ns
-        last_ns = max(before_ns, now_ns - SUSTAINED_NS)
+        last_ns = max(window.before_ns, now_ns - SUSTAINED_NS)
         count = int((service.ack_done >= last_ns).sum())
         pause_s = service.pauses_in(last_ns, now_ns).longest_ns / SECOND_NS
         span_s = (now_ns - last_ns) / SECOND_NS
         seen = f"{count} payments acknowledged in the last {span_s:.1f} s, longest pause {pause_s:.2f} s"
-        if now_ns - before_ns < SUSTAINED_NS:
+        if now_ns - window.before_ns < SUSTAINED_NS:
             return False, seen
-        outage = service.outage(before_ns=before_ns, after_ns=after_ns, window_end_ns=now_ns)
+        outage = service.outage(before_ns=window.before_ns, after_ns=window.after_ns, window_end_ns=now_ns)
         return outage.return_ns is not None, seen
 
-    def unsettled(self, windows: list[Window]) -> bool:
-        """Whether service came back in one of the windows and was not watched long enough yet to say that it stayed."""
+    def unsettled(self, windows: Iterable[Window]) -> bool:
+        """Whether it can't be told yet if service stayed: it was not watched for long enough, or is not in order right now."""
         service = self.service()
         if service is None:
             return False
         outages = [
             service.outage(before_ns=w.before_ns, after_ns=w.after_ns, window_end_ns=w.end_ns or service.end_ns) for w in windows
         ]
-        return any(outage.unsettled_return_ns is not None for outage in outages)
+        return not service.in_order_at_end or any(outage.unsettled_return_ns is not None for outage in outages)

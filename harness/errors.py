@@ -3,9 +3,8 @@
 DrillbookError
 ├── CouldNotStart        exit 3: nothing was measured (no engine, taken port, too little memory, wrong name)
 │   └── BadInput         the caller's words are off
-├── CouldNotTell         exit 2: the run ended without an answer (a proof that could not be read, a helper that died)
-│   └── EvidenceError    a run directory that does not hold what docs/evidence.md describes
-└── Interrupted          exit 130: Ctrl-C or SIGTERM; healed first
+└── CouldNotTell         exit 2: the run ended without an answer (a proof that could not be read, a helper that died)
+    └── EvidenceError    a run directory that does not hold what docs/evidence.md describes
 """
 
 from __future__ import annotations
@@ -31,7 +30,3 @@ class CouldNotTell(DrillbookError):
 
 class EvidenceError(CouldNotTell):
     pass
-
-
-class Interrupted(DrillbookError):
-    exit_code = 130

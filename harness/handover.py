@@ -13,6 +13,7 @@ from harness.sentence import one_sentence
 def judge_run(directory: Path) -> tuple[Verdict, Measurement]:
     """Measure and judge a run directory, and write verdict.json and losses.csv. Raises EvidenceError where there is no run."""
     evidence = Evidence(directory)
+    (directory / "verdict.json").unlink(missing_ok=True)  # should this fail, an older word must not stand for it
     measurement = measure(evidence)
     manifest = directory / "manifest.json"
     verdict = judge(

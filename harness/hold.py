@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 import faults
 from harness import environment
 from harness.errors import BadInput, CouldNotStart, CouldNotTell
@@ -20,6 +22,7 @@ from harness.watcher import Watcher
 from topologies import engine, images, startup
 from topologies.cluster import Cluster, ClusterError, Standing
 from topologies.database import wait_for
+from topologies.links import LinkError
 from topologies.model import Topology
 from topologies.two_region_three_center import two_region_three_center
 
@@ -54,12 +57,15 @@ def stand_up(name: str, settings: dict[str, str], *, runs: Path, port: int, prog
         directory = runs.resolve() / "by-hand" / f"{stamp}-{secrets.token_hex(2)}"
         directory.mkdir(parents=True)
         run_id = f"by-hand-{stamp}-{secrets.token_hex(2)}"
-        watcher = Watcher(run_id)  # removes what was made, should this process die before all stands
+        # Removes what was made, should this process die or be interrupted before all stands.
+        watcher, stands = Watcher(run_id, log=directory / "harness.log"), False
         try:
-            return startup.start(topology, found, run_id=run_id, directory=directory, door_port=port, progress=progress).cluster
+            started = startup.start(topology, found, run_id=run_id, directory=directory, door_port=port, progress=progress)
+            stands = True
+            return started.cluster
         finally:
-            watcher.release()
-    except (engine.EngineError, images.ImageError, ClusterError, TimeoutError) as error:
+            watcher.release(done=stands)
+    except (engine.EngineError, images.ImageError, ClusterError, LinkError, *engine.REFUSALS) as error:
         raise CouldNotStart(str(error)) from error
 
 
@@ -165,7 +171,7 @@ def inject_by_hand(name: str, target: str, *, for_s: float | None, run_id: str |
     try:
         effect = fault.effect(cluster.topology)
         fault.prepare(cluster)
-    except (ValueError, KeyError, ClusterError, TimeoutError) as error:
+    except (ValueError, KeyError, ClusterError, TimeoutError, psycopg.Error) as error:
         raise BadInput(f"{name} {target}: {error.args[0] if error.args else error}") from error
     effect = fault.effect(cluster.topology)
     identity = f"h{secrets.token_hex(3)}"
@@ -228,8 +234,11 @@ def take_down(run_id: str | None, *, say: Say) -> None:
 
 
 def finish(client: Any, run_id: str, directory: Path, say: Say) -> None:
-    if left := engine.remove(client, run_id):
-        raise CouldNotTell(f"the engine did not remove {left} of {run_id}: look at 'docker ps -a' and try again")
+    if left := engine.remove_for_good(client, run_id, looks=1):
+        raise CouldNotTell(
+            f"the engine did not remove {left} of {run_id}: look at 'docker ps -a' and try again; a network that stays without "
+            "any container on it needs a restart of the engine"
+        )
     (directory / "standing.json").unlink(missing_ok=True)
     say(f"{run_id} is down; nothing of it is left")
 
@@ -237,7 +246,13 @@ def finish(client: Any, run_id: str, directory: Path, say: Say) -> None:
 def clean_all(*, say: Say) -> None:
     client = connected()
     standing = all_standing()
+    resisted = []
     for run_id, directory in standing.items():
-        finish(client, run_id, directory, say)
+        try:
+            finish(client, run_id, directory, say)
+        except CouldNotTell as error:
+            resisted.append(str(error))
+    if resisted:
+        raise CouldNotTell("; ".join(resisted))
     wait_for(lambda: not engine.leftovers(client), within_s=30, what="the engine to let go of everything with our label")
     say("nothing carries our label" if standing else "nothing carried our label")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from harness.records import Baseline, Healed, HealStarted, Injected, Intent, Proof, Records
+from harness.records import Baseline, Effect, Healed, HealStarted, Injected, Intent, Proof, Records, topology_centers
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Injection:
     before_ns: int
     after_ns: int
     window_end_ns: int
+    felt_until_ns: int  # the next fault, or the end of the probe: its heal is part of what customers felt
     proved: bool
     healed: bool | None
 
@@ -26,6 +27,8 @@ class Injection:
 def injections(records: Records, *, probe_end_ns: int | None) -> list[Injection]:
     """The injected faults in the order of time; what is not known of one becomes a doubt."""
     injected = sorted((data for _, data in records.of("injected", Injected)), key=lambda data: data.before_ns)
+    intended = {data.id: event.t_ns for event, data in records.of("intent", Intent)}
+    told = {data.id: event.t_ns for event, data in records.of("injected", Injected)}
     intents = {data.id: data for _, data in records.of("intent", Intent)}
     known = {data.id for data in injected}
     for one in intents.values():
@@ -54,11 +57,14 @@ def injections(records: Records, *, probe_end_ns: int | None) -> list[Injection]
                 before_ns=data.before_ns,
                 after_ns=data.after_ns,
                 window_end_ns=max(data.before_ns, min(window_end_ns, end_ns)),
-                proved=_proved(records, data, heal_ns),
+                felt_until_ns=max(data.before_ns, end_ns if following is None else min(following, end_ns)),
+                proved=_proved(records, data, heal_ns, intent),
                 healed=None if heal_ns is None else healed.get(data.id, False),
             )
         )
         _check_times(records, found[-1])
+        if not intended.get(data.id, data.before_ns) <= data.before_ns <= told[data.id]:
+            records.doubt(f"Fault {data.id}: its last moment before lies outside the time between its intent and its record.")
     return found
 
 
@@ -84,8 +90,8 @@ def _check_times(records: Records, one: Injection) -> None:
             records.doubt(f"Fault {one.id} lies in the baseline: the rate it is held against was not undisturbed.")
 
 
-def _proved(records: Records, fault: Injected, heal_started_ns: int | None) -> bool:
-    """Whether a proof, read while the fault lasted, holds on the victim's side and on the bystanders'."""
+def _proved(records: Records, fault: Injected, heal_started_ns: int | None, intent: Intent | None) -> bool:
+    """Whether a proof, read while the fault lasted, holds for each victim of the effect and for every node that it spares."""
     proofs = [
         data
         for event, data in records.of("proof", Proof)
@@ -102,6 +108,16 @@ def _proved(records: Records, fault: Injected, heal_started_ns: int | None) -> b
     absent = [side for side in ("victim", "bystander") if side not in {c.side for c in proofs[-1].checks}]
     for side in absent:
         records.doubt(f"Fault {fault.id} is not proved: no {side} was asked.")
+    absent += (unasked := _unasked(records, proofs[-1], intent.effect if intent else Effect()))
+    if unasked:
+        records.doubt(f"Fault {fault.id} is not proved: nobody asked {', '.join(unasked)}.")
     if not proofs[-1].proved and not failed and not absent:
         records.doubt(f"Fault {fault.id} is not proved: the harness says so.")
     return proofs[-1].proved and not failed and not absent
+
+
+def _unasked(records: Records, proof: Proof, effect: Effect) -> list[str]:
+    """What the proof leaves out: a victim of the stated effect, or a node of the plan that must have been spared."""
+    asked = {side: {check.subject for check in proof.checks if check.side == side} for side in ("victim", "bystander")}
+    spared = set(topology_centers(records.plan)) - set(effect.down)
+    return sorted({*effect.down, *effect.cut} - asked["victim"]) + sorted(spared - asked["bystander"])

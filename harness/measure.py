@@ -26,7 +26,7 @@ from harness.records import (
 )
 from harness.segments import SEGMENTS, Seen, Takeover, borders, moments, takeover, wal_bytes_lost
 
-BASELINE_SHARE_MIN = 0.9  # below this the bank or the host was not in order before the fault
+BASELINE_SHARE_MIN = 0.95  # below this the bank or the host was not in order before the fault
 
 
 class Phases(Model):
@@ -193,7 +193,7 @@ def measure(evidence: Evidence) -> Measurement:
         full_redundancy_s=ready.full_redundancy_s,
         conditions=[data.model_dump() for data in until],
         doubts=list(dict.fromkeys(records.doubts)),
-        breaches=_breaches(books, until),
+        breaches=_breaches(books, until, service),
     )
 
 
@@ -213,13 +213,15 @@ def _worst(faults: Sequence[FaultMeasurement]) -> FaultMeasurement | None:
     return max(faults, key=lambda fault: float("inf") if fault.rto_s is None else fault.rto_s, default=None)
 
 
-def _breaches(books: Books, until: Sequence[Until]) -> list[str]:
+def _breaches(books: Books, until: Sequence[Until], service: Service | None) -> list[str]:
+    gone = "Service was not in order at the end: fewer than 95 % of the last 5 s' payments were acknowledged within 1 s."
+    ending = [gone] if service is not None and not service.in_order_at_end else []
     missed = [
         f"Awaited {data.condition} within {data.within_s:g} s; it was not reached, seen: {data.seen}."
         for data in until
         if not data.reached
     ]
-    return missed + books.breaches
+    return missed + ending + books.breaches
 
 
 # What the probe saw before any fault
@@ -302,7 +304,7 @@ def _measure_fault(records: Records, service: Service, one: Injection) -> FaultM
             PhaseBorder(segment=segment, t_ns=seen.t_ns, source=seen.source)
             for segment, seen in zip(SEGMENTS, placed, strict=True)
         ],
-        interruption_s=seconds_up(service.pauses_in(one.before_ns, one.window_end_ns).longest_ns),
+        interruption_s=seconds_up(service.pauses_in(one.before_ns, one.felt_until_ns).longest_ns),
         detect_s=since(noticed.t_ns) if noticed is not None else None,
         old_primary=who.old,
         new_primary=who.new,

@@ -21,6 +21,7 @@ PAUSE_NS_MAX = 1 * SECOND_NS  # a longer pause is always an interruption
 PAUSE_NS_MIN = 100_000_000  # a shorter one never is: it is what a busy host does by itself
 SUSTAINED_NS = 10 * SECOND_NS
 SUSTAINED_SHARE = 0.95
+END_NS = 5 * SECOND_NS
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,11 @@ class Service:
     def take_baseline(self, from_ns: int, to_ns: int) -> tuple[float | None, int | None]:
         """Acknowledgements per second and the longest pause, ns, of the undisturbed window."""
         inside = self.ack_done[(self.ack_done >= from_ns) & (self.ack_done < to_ns)]
-        if to_ns <= from_ns or len(inside) < 2:
+        due = (self.due >= from_ns) & (self.due < to_ns)
+        if len(inside) < 2 or not due.any():
             return None, None
-        self.rate_per_s = len(inside) / ((to_ns - from_ns) / SECOND_NS)
+        # Counted by due time: answers that queued up before the window would make a rate that nobody can sustain.
+        self.rate_per_s = float(self.acknowledged[due].mean()) * SECOND_NS / self.interval_ns
         self.baseline_pause_ns = int(np.diff(inside).max())
         return self.rate_per_s, self.baseline_pause_ns
 
@@ -92,6 +95,12 @@ class Service:
 
     def due_in(self, from_ns: int, to_ns: int) -> int:
         return int(((self.due >= from_ns) & (self.due < to_ns)).sum())
+
+    @property
+    def in_order_at_end(self) -> bool:
+        """Whether 95 % of the payments due in the last 5 s were acknowledged within 1 s: the end is no outage."""
+        share = self.availability(self.end_ns - END_NS)
+        return share is not None and share >= SUSTAINED_SHARE
 
     def availability(self, from_ns: int) -> float | None:
         """The share of the payments due from then on that were acknowledged within 1 s of their due time."""

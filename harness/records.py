@@ -49,7 +49,13 @@ class Baseline(Data):
     to_ns: Nanoseconds
 
 
+class Effect(Data):
+    down: list[str] = []
+    cut: list[str] = []
+
+
 class Intent(Data):
+    effect: Effect = Effect()
     id: str
     name: str
     target: str
@@ -332,6 +338,8 @@ def _check_probe(records: Records) -> None:
         records.doubt(f"The probe recorded {count.recorded} of {count.scheduled} scheduled payments.")
     if records.probe is not None and len(records.probe) != count.recorded:
         records.doubt(f"probe.csv: expected {count.recorded} rows, seen {len(records.probe)}.")
+    if records.probe is not None and _has_gaps(records.probe, round(count.interval_ms * 1e6), count.started_ns):
+        records.doubt(f"probe.csv: expected a payment due every {count.interval_ms:g} ms from the start on; some are not there.")
     if not count.completed:
         records.doubt("The probe did not stop in order.")
     if plan is not None and plan.load.probe_interval_ms != count.interval_ms:
@@ -342,6 +350,11 @@ def _check_probe(records: Records) -> None:
         late_ms = max(late_ms, float((records.probe["sent_ns"] - records.probe["due_ns"]).max()) / 1e6)
     if late_ms > 1000:
         records.doubt(f"The probe sent a payment {late_ms / 1000:.1f} s late; at most 1 s is allowed.")
+
+
+def _has_gaps(probe: pd.DataFrame, interval_ns: int, started_ns: int) -> bool:
+    due = probe["due_ns"].sort_values()
+    return bool(len(due)) and bool((due.diff().iloc[1:] != interval_ns).any() or due.iloc[0] - started_ns >= interval_ns)
 
 
 def _check_ledger(records: Records) -> None:

@@ -21,7 +21,7 @@ from topologies.model import Check, Effect, Node
 
 T = TypeVar("T")
 Condition = Callable[["Run"], tuple[bool, str]]
-BYSTANDER_WITHIN_S = 5.0
+BYSTANDER_WITHIN_S = 20.0
 
 
 class Run:
@@ -46,8 +46,8 @@ class Run:
         self.view = view
         self.active: dict[str, Fault] = {}
         self.dead_primaries: list[str] = []
-        self.windows: list[Window] = []
-        self.last_heal_ns = 0
+        self.windows: dict[str, Window] = {}  # by the fault's id, in the order of injection
+        self.healing: set[str] = set()
         self.faults = 0
         self.damaged: str | None = None
         self.last_primary_state: DatabaseState | None = None
@@ -62,6 +62,7 @@ class Run:
         effect = fault.effect(self.cluster.topology)
         primary = self.observer.primary
         self.last_primary_state = self.observer.latest.get(primary or "")
+        self.prove_alive(effect)
         self.phase("fault")
         self.events.write(
             "intent",
@@ -79,8 +80,7 @@ class Run:
             before = time.monotonic_ns()
             fault.inject(self.cluster)
             after = time.monotonic_ns()
-            window = Window(before, after)
-            self.windows.append(window)
+            self.windows[name] = Window(before, after)
             self.events.write(
                 "injected",
                 f"{type(fault).__name__} hit {fault.target} within {(after - before) / 1e9:.2f} s",
@@ -94,10 +94,15 @@ class Run:
                 self.dead_primaries.append(str(primary))
             self.prove(name, fault, effect)
             yield
+            self.begin_heal(name)
             self.autopsy()
-            window.end_ns = time.monotonic_ns()
         finally:
             self.heal(name)
+
+    def prove_alive(self, effect: Effect) -> None:
+        """What the fault is to kill must be alive: else it would get a death that came earlier, and the clock start too late."""
+        if dead := [check.subject for check in self.answering(list(effect.down)) if not check.ok]:
+            raise CouldNotTell(f"no fault was injected: {', '.join(dead)} did not answer before it")
 
     def prove(self, name: str, fault: Fault, effect: Effect) -> None:
         """What should be down is down, all else answers. Both sides are asked at once: the clock runs."""
@@ -117,8 +122,11 @@ class Run:
         self.events.write("proof", f"{type(fault).__name__} on {fault.target} {told}", id=name, proved=proved, checks=data)
 
     def bystanders(self, effect: Effect) -> list[Check]:
-        """Each node that the fault must spare answers within 5 s."""
-        spared = [n.name for n in self.cluster.topology.nodes() if n.name not in effect.down]
+        """Each node that the fault must spare answers, within 20 s."""
+        return self.answering([n.name for n in self.cluster.topology.nodes() if n.name not in effect.down])
+
+    def answering(self, nodes: list[str]) -> list[Check]:
+        """Whether each of the nodes does its work, asked for at most 20 s: a busy machine keeps one waiting."""
 
         def look(node: str) -> Check:
             try:
@@ -128,32 +136,45 @@ class Run:
                 return Check(node, "answers", f"no answer within {BYSTANDER_WITHIN_S:g} s", ok=False)
 
         with ThreadPoolExecutor(8) as pool:
-            return list(pool.map(look, spared))
+            return list(pool.map(look, nodes))
 
     def reach(self, moment: str, effect: Effect | None = None) -> list[Check]:
-        """Dial every link; returns a check for each that neither a cut nor a dead center explains."""
-        cells = self.cluster.reach_matrix()
-        good = sum(1 for c in cells if c["ok"])
-        self.events.write("reach", f"{good} of {len(cells)} links carry, {moment} the fault", moment=moment, cells=cells)
+        """Dial every link; returns a check for each that neither a cut nor a dead center explains.
+
+        One that should carry and doesn't is dialled again, for at most 20 s.
+        """
         effect = effect or Effect()
         cut = {frozenset(path.split("->")) for path in effect.cut}
         dead = {c.name for c in self.cluster.topology.centers if all(n.name in effect.down for n in c.nodes)}
-        checks = []
-        for cell in cells:
-            ends = {str(cell["source"]), str(cell["target"])}
-            if ends & dead or frozenset(ends) in cut:
-                continue
-            seen = "carries" if cell["ok"] else "carries nothing"
-            checks.append(Check(f"{cell['source']}->{cell['target']}", "carries", seen, bool(cell["ok"])))
-        return checks
+        pairs = [(li.source, li.target) for li in self.cluster.topology.links]
+        spared = [pair for pair in pairs if not set(pair) & dead and frozenset(pair) not in cut]
+        carries = self.cluster.dial(pairs)
+        deadline = time.monotonic() + BYSTANDER_WITHIN_S
+        while (silent := [pair for pair in spared if not carries[pair]]) and time.monotonic() < deadline:
+            carries |= self.cluster.dial(silent)
+        cells = [{"source": source, "target": target, "ok": ok} for (source, target), ok in carries.items()]
+        good = sum(carries.values())
+        self.events.write("reach", f"{good} of {len(cells)} links carry, {moment} the fault", moment=moment, cells=cells)
+        told = {True: "carries", False: "carries nothing"}
+        return [Check(f"{pair[0]}->{pair[1]}", "carries", told[carries[pair]], carries[pair]) for pair in spared]
+
+    def begin_heal(self, name: str | None = None) -> None:
+        """The window of that fault (the newest by default) is over: reading its disk, a rebuild and the heal are work of ours."""
+        name = name or next(reversed(self.active))
+        if name in self.healing:
+            return
+        self.healing.add(name)
+        self.phase("heal")
+        started = self.events.write("heal_started", f"healing: {self.active[name].undo()}", id=name)
+        if name in self.windows:
+            self.windows[name].end_ns = started.t_ns
 
     def heal(self, name: str) -> None:
         """Heal one fault. A failed heal is written down and erases nothing. Safe to call again."""
         fault = self.active.get(name)
         if fault is None:
             return
-        self.phase("heal")
-        self.last_heal_ns = self.events.write("heal_started", f"healing: {fault.undo()}", id=name).t_ns
+        self.begin_heal(name)
         error = ""
         try:
             fault.heal(self.cluster)
@@ -168,18 +189,31 @@ class Run:
         for name in list(self.active):
             self.heal(name)
 
+    @property
+    def last_window(self) -> Window:
+        return self.windows[next(reversed(self.windows))]
+
     # --- Waiting and runbook steps ------------------------------------------------------------------------------------
     def until(self, condition: Condition, *, within_s: float) -> bool:
-        """Wait for a condition. Not reaching it is written down, and is a FAIL; the drill goes on to heal."""
+        """Wait for a condition. Not reaching it is written down, and is a FAIL; the drill goes on to heal.
+
+        Raises CouldNotTell when even the last look ended in an error.
+        """
         name = condition.__name__
         began, seen, reached = time.monotonic(), "nothing yet", False
         self.view.phase(f"waiting for {name.replace('_', ' ')}", within_s)
         while not reached:
             self.check_load()
-            reached, seen = condition(self)
+            error: Exception | None = None
+            try:
+                reached, seen = condition(self)
+            except Exception as failure:  # whatever does not answer now may answer at the next look
+                error = failure
             if reached or time.monotonic() - began > within_s:
                 break
             time.sleep(0.1)
+        if error is not None:
+            raise CouldNotTell(f"whether {name} was reached could not be told within {within_s:g} s: {error}") from error
         waited = round(time.monotonic() - began, 3)
         words = name.replace("_", " ")
         text = f"{words} after {waited:.1f} s: {seen}" if reached else f"{words}: not within {within_s:g} s; seen last: {seen}"
@@ -218,7 +252,7 @@ class Run:
     def decide(self, name: str, *, after_s: float) -> None:
         """People take their time: the decision falls `after_s` seconds after the fault, not earlier."""
         before = time.monotonic_ns()
-        due = self.windows[-1].before_ns + int(after_s * 1e9)
+        due = self.last_window.before_ns + int(after_s * 1e9)
         self.view.message(f"runbook: {name} (decided {after_s:g} s after the fault)")
         while (left := due - time.monotonic_ns()) > 0:
             self.check_load()

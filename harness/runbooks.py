@@ -82,9 +82,14 @@ def rebuild_region_as_standby(cluster: Cluster, region: str) -> None:
         "standby_cluster": upstream(f"{source.name}-haproxy", 5432, slot),
     }
     text = json.dumps({k: v for k, v in config.items() if v is not None})
-    cluster.store_call(members, "/v3/kv/put", {"key": b64(f"{prefix}/config"), "value": b64(text)})
-    for key in ("leader", "sync"):
-        cluster.store_call(members, "/v3/kv/deleterange", {"key": b64(f"{prefix}/{key}")})
+    changes = [("put", {"key": b64(f"{prefix}/config"), "value": b64(text)})]
+    changes += [("deleterange", {"key": b64(f"{prefix}/{key}")}) for key in ("leader", "sync")]
+    for verb, body in changes:  # each may be repeated, and a store that has just started may be slow to answer
+        wait_for(
+            lambda verb=verb, body=body: cluster.store_call(members, f"/v3/kv/{verb}", body),
+            within_s=60,
+            what=f"the store to {verb}",
+        )
     # One database first: several would fight for the one slot, and all but one wait in vain.
     databases = [n.name for c in centers for n in cluster.databases(c)]
     cluster.start(databases[:1])
@@ -109,9 +114,21 @@ def move_primary_to_clean_copy(cluster: Cluster, damaged: str) -> str:
     clean = next((c for c in candidates if not cluster.scrub(c)), None)
     if clean is None:
         raise ClusterError(f"no clean synchronous copy among {', '.join(candidates) or 'none'}: restore from a backup")
-    cluster.patroni(damaged, "POST", "/switchover", {"leader": damaged, "candidate": clean}, timeout_s=60)
-    wait_for(lambda: writable(cluster, clean), within_s=60, what=f"{clean} to be primary")
+    switch_over(cluster, damaged, clean)
     return clean
+
+
+def switch_over(cluster: Cluster, old: str, new: str) -> None:
+    """Hand the primary's role from `old` to `new`; returns once `new` is writable."""
+    refusal: ClusterError | None = None
+    try:
+        cluster.patroni(old, "POST", "/switchover", {"leader": old, "candidate": new}, timeout_s=60)
+    except ClusterError as error:
+        refusal = error  # Patroni may stop watching before it is over: what counts is whether it happens
+    try:
+        wait_for(lambda: writable(cluster, new), within_s=60, what=f"{new} to be primary")
+    except TimeoutError as error:
+        raise refusal or error from error
 
 
 def rebuild_node(cluster: Cluster, node: str) -> None:

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from harness import environment
 from harness.customers import Customers
 from harness.drill import Drill
@@ -28,10 +30,13 @@ from harness.outage import SECOND_NS, SUSTAINED_NS
 from harness.run import Run
 from harness.watcher import Watcher
 from topologies import engine, images, startup
-from topologies.cluster import Cluster
-from topologies.redundancy import redundancy_gaps, replay_gaps
+from topologies.cluster import Cluster, ClusterError
+from topologies.database import wait_for
+from topologies.redundancy import fully_redundant, replayed
 
 CAUGHT_UP_WITHIN_S = 60.0
+STEADY_WITHIN_S = 60.0
+COPY_WITHIN_S = 30.0
 BASELINE_SETTLE_S = 1.0  # the pools open their connections: not part of the baseline
 INTERRUPTED_EXIT = 130
 
@@ -63,9 +68,9 @@ def run_drill(drill: Drill, options: Options) -> Result:
     client, found = prepare(options)
     plan = make_plan(drill, options, client, found)
     directory, events = register(plan, options)
-    with LiveView(plan.drill, plan.claim, interactive=options.interactive) as view, signals_as_interrupts():
+    with LiveView(plan.drill, plan.claim, interactive=options.interactive) as view, signals_as_interrupts(view):
         events.listeners.append(view.event)
-        watcher = Watcher(plan.run_id)
+        watcher = Watcher(plan.run_id, log=directory / "harness.log")
         interrupted, started = False, False
         try:
             cluster = bring_up(drill, plan, options, directory, events, view, found)
@@ -88,8 +93,8 @@ def run_drill(drill: Drill, options: Options) -> Result:
             events.write("error", f"the run ended early: {brief(error)}", durable=True, error=brief(error))
         finally:
             with uninterrupted(view):
-                seal_and_take_down(client, plan, directory, events, view, keep=options.keep and started and not interrupted)
-                watcher.release()
+                keep = options.keep and started and not interrupted
+                watcher.release(done=seal_and_take_down(client, plan, directory, events, view, keep=keep))
         verdict = hand_over(directory, view)
     code = INTERRUPTED_EXIT if interrupted else EXIT_CODES[verdict.verdict] if started else CouldNotStart.exit_code
     return Result(directory, verdict, code)
@@ -202,7 +207,6 @@ def loaded(plan: Plan, directory: Path, cluster: Cluster, events: EventLog, view
             yield run
         finally:
             if run.active:
-                view.healing()
                 with uninterrupted(view):
                     run.heal_all()
         wait_settled(run)
@@ -218,10 +222,12 @@ def loaded(plan: Plan, directory: Path, cluster: Cluster, events: EventLog, view
 def prove_steady(run: Run) -> None:
     """Nothing may be missing before a drill starts, or it measures something else."""
     run.phase("steady")
-    gaps = redundancy_gaps(run.cluster)
-    gaps += [f"{c.subject} carries nothing" for c in run.reach("before") if not c.ok]
-    if gaps:
-        raise CouldNotTell(f"no steady state before the drill: {'; '.join(gaps)}")
+    try:
+        wait_for(lambda: fully_redundant(run.cluster), within_s=STEADY_WITHIN_S, what="full redundancy")
+    except TimeoutError as error:
+        raise CouldNotTell(f"no steady state before the drill: {error}") from error
+    if silent := [check.subject for check in run.reach("before") if not check.ok]:
+        raise CouldNotTell(f"no steady state before the drill: {', '.join(silent)} carry nothing")
     run.events.write("steady", "every copy streams, every link carries, a payment came back")
 
 
@@ -229,9 +235,9 @@ def wait_settled(run: Run) -> None:
     """Customers go on until it can be told whether service stayed: a verdict must not miss it by a second."""
     within_s = SUSTAINED_NS / SECOND_NS + run.plan.load.probe_timeout_s + 2
     deadline = time.monotonic() + within_s
-    if run.customers.unsettled(run.windows):
+    if run.customers.unsettled(run.windows.values()):
         run.view.phase("watching whether service stays", within_s)
-    while run.customers.unsettled(run.windows) and time.monotonic() < deadline:
+    while run.customers.unsettled(run.windows.values()) and time.monotonic() < deadline:
         run.check_load()
         time.sleep(0.1)
 
@@ -282,7 +288,10 @@ def door_closed(cluster: Cluster, events: EventLog) -> Iterator[None]:
     try:
         yield
     finally:
-        cluster.open_door_to(was_open)
+        try:
+            cluster.open_door_to(was_open)
+        except (OSError, ClusterError) as error:  # all is read: it only matters to who keeps the topology
+            events.write("door", f"the front door stays closed: {brief(error)}", source="door", closed=was_open)
 
 
 def compare_copies(cluster: Cluster, directory: Path, events: EventLog) -> None:
@@ -295,19 +304,26 @@ def compare_copies(cluster: Cluster, directory: Path, events: EventLog) -> None:
 
     def read(node: str) -> None:
         for table in COPY_COLUMNS:
-            csv_gz(directory / "copies" / f"{node}.{table}.csv.gz", cluster.read_copy(node, table))
+            what = f"{table} of {node}"
+            try:
+                rows = wait_for(lambda table=table: cluster.read_copy(node, table), within_s=COPY_WITHIN_S, what=what)
+            except TimeoutError as error:  # an expected copy without files makes the run INVALID
+                events.write("copy_missing", f"{what} could not be read: {error}", node=node, table=table)
+                return
+            csv_gz(directory / "copies" / f"{node}.{table}.csv.gz", rows)
 
-    answering = [name for name, state in cluster.states().items() if state is not None]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(read, answering))
+        list(pool.map(read, expected))
 
 
 def wait_replayed(cluster: Cluster, events: EventLog) -> None:
     """Heartbeats go on, so each look compares with where the primary was a moment before."""
-    deadline = time.monotonic() + CAUGHT_UP_WITHIN_S
-    while (gaps := replay_gaps(cluster)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    events.write("replayed", "; ".join(gaps) if gaps else "every copy has replayed what the primary had", gaps=gaps)
+    try:
+        wait_for(lambda: replayed(cluster), within_s=CAUGHT_UP_WITHIN_S, what="every copy to replay what the primary had")
+        gap = ""
+    except TimeoutError as error:
+        gap = str(error)
+    events.write("replayed", gap or "every copy has replayed what the primary had", gap=gap)
 
 
 def finish_evidence(cluster: Cluster, directory: Path, events: EventLog) -> None:
@@ -318,9 +334,13 @@ def finish_evidence(cluster: Cluster, directory: Path, events: EventLog) -> None
             (directory / "logs" / f"{name}.log").write_bytes(cluster.logs(name))
         except Exception as error:
             events.write("log_missing", f"{name}'s log could not be read: {brief(error)}", container=name)
+            if isinstance(error, requests.Timeout):
+                break  # an engine that hangs would keep us a minute for each
 
 
-def seal_and_take_down(client: Any, plan: Plan, directory: Path, events: EventLog, view: LiveView, *, keep: bool) -> None:
+def seal_and_take_down(client: Any, plan: Plan, directory: Path, events: EventLog, view: LiveView, *, keep: bool) -> bool:
+    """False when the engine would not let something go: then the watcher goes on."""
+    gone = False
     try:
         events.write("phase", "phase: seal", name="seal")
         events.listeners.clear()
@@ -328,18 +348,23 @@ def seal_and_take_down(client: Any, plan: Plan, directory: Path, events: EventLo
         seal(directory, run_id=plan.run_id)
     finally:
         if not keep:
-            take_down(client, plan, directory, view)
+            gone = take_down(client, plan, directory, view)
     if keep:
         view.message(f"kept: the topology stands; end it with 'drillbook down {plan.run_id}'")
+    return keep or gone
 
 
-def take_down(client: Any, plan: Plan, directory: Path, view: LiveView) -> None:
+def take_down(client: Any, plan: Plan, directory: Path, view: LiveView) -> bool:
     view.phase("taking the topology down")
-    left = engine.remove(client, plan.run_id)
+    try:
+        left: engine.Leftovers | str = engine.remove_for_good(client, plan.run_id, looks=1)
+    except engine.REFUSALS as error:
+        left = brief(error)
     if left:
-        view.message(f"the engine did not remove {left}: run 'drillbook clean'")
-    else:
-        (directory / "standing.json").unlink(missing_ok=True)
+        view.message(f"not everything is removed yet ({left}): the watcher process goes on; 'drillbook clean' does the same")
+        return False
+    (directory / "standing.json").unlink(missing_ok=True)
+    return True
 
 
 def hand_over(directory: Path, view: LiveView) -> Verdict:
@@ -359,13 +384,14 @@ def hand_over(directory: Path, view: LiveView) -> Verdict:
 
 # --- Signals ----------------------------------------------------------------------------------------------------------
 @contextlib.contextmanager
-def signals_as_interrupts() -> Iterator[None]:
+def signals_as_interrupts(view: LiveView) -> Iterator[None]:
     """SIGTERM and SIGHUP end a drill as Ctrl-C does. Outside the main thread signals are somebody else's."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def interrupt(*_: Any) -> None:
+        view.healing()
         raise KeyboardInterrupt
 
     old = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
@@ -384,7 +410,7 @@ def uninterrupted(view: LiveView) -> Iterator[None]:
         return
 
     def patience(*_: Any) -> None:
-        view.message("healing and cleaning up: a moment, nothing may be left behind")
+        view.message("healing and cleaning up: a moment. To leave at once is safe with SIGKILL: the watcher process cleans up")
 
     old = {number: signal.signal(number, patience) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:

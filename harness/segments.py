@@ -32,7 +32,7 @@ class Takeover:
 
 def takeover(records: Records, before_ns: int, window_end_ns: int) -> Takeover:
     named = [(event.t_ns, data.node) for event, data in records.of("primary", Primary)]
-    before = [node for t_ns, node in named if t_ns <= before_ns]
+    before = [node for t_ns, node in named if t_ns <= before_ns and node is not None]
     during = [node for t_ns, node in named if before_ns < t_ns <= window_end_ns]
     old = before[-1] if before else None
     if not during:
@@ -110,7 +110,7 @@ def wal_bytes_lost(
     if end_lsn is None:
         return None
     old = samples[_writing(samples, who.old) & (samples["t_ns"] <= window_end_ns) & samples["flush_lsn"].notna()]
-    reign = old[old["t_ns"] <= before_ns]
+    reign = old[old["t_ns"] <= before_ns].sort_values("t_ns")
     promoted = first_writing(samples, who.new, before_ns)
     if reign.empty or promoted is None:
         return None

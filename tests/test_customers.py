@@ -61,7 +61,7 @@ def test_once_it_says_restored_the_verdict_can_tell(name: str, tmp_path: Path) -
     restored_ns = None
     for t_ns in range(replay.before_ns, int(replay.probe["done_ns"].max()), SECOND_NS // 5):
         replay.tell_until(t_ns)
-        if replay.customers.restored(replay.before_ns, replay.after_ns)[0]:
+        if replay.customers.restored(Window(replay.before_ns, replay.after_ns))[0]:
             restored_ns = t_ns
             break
     assert restored_ns is not None
@@ -80,7 +80,7 @@ def test_a_payment_in_flight_is_waited_for(tmp_path: Path) -> None:
     late = replay.probe["due_ns"].sub(missing_ns).abs().idxmin()
     replay.probe = replay.probe.drop(late)
     replay.tell_until(replay.before_ns + 15 * SECOND_NS)
-    assert not replay.customers.restored(replay.before_ns, replay.after_ns)[0]
+    assert not replay.customers.restored(Window(replay.before_ns, replay.after_ns))[0]
 
 
 def test_who_was_healed_too_early_is_watched_on(tmp_path: Path) -> None:
@@ -93,8 +93,11 @@ def test_who_was_healed_too_early_is_watched_on(tmp_path: Path) -> None:
     assert not replay.customers.unsettled([window])
 
 
-def test_a_return_that_never_came_is_settled(tmp_path: Path) -> None:
+def test_a_return_that_never_came_is_settled_once_service_is_in_order(tmp_path: Path) -> None:
     replay = Replay(SCENARIOS["no-return"], tmp_path)
     replay.tell_until(replay.before_ns + 30 * SECOND_NS)
-    assert not replay.customers.restored(replay.before_ns, replay.after_ns)[0]
-    assert not replay.customers.unsettled([Window(replay.before_ns, replay.after_ns, replay.before_ns + 28 * SECOND_NS)])
+    assert not replay.customers.restored(Window(replay.before_ns, replay.after_ns))[0]
+    window = Window(replay.before_ns, replay.after_ns, replay.before_ns + 28 * SECOND_NS)
+    assert replay.customers.unsettled([window])  # customers are turned away right now: that would be the end of the run
+    replay.tell_until(replay.before_ns + 47 * SECOND_NS)
+    assert not replay.customers.unsettled([window])

@@ -36,13 +36,22 @@ def status(directory: Path) -> dict[str, Any]:
 
 
 def pay(door: str, key: str, *, amount: Any = 7, debit: str = "acc-0101", credit: str = "acc-0102") -> requests.Response:
+    """As a client does: what got no answer, or 5xx, is asked again with the same key."""
     body = {"debit": debit, "credit": credit, "amount_minor": amount}
-    return requests.post(f"{door}/payments", json=body, headers={"Idempotency-Key": key} if key else {}, timeout=5)
+    reply = requests.Response()
+
+    def answered() -> bool:
+        nonlocal reply
+        reply = requests.post(f"{door}/payments", json=body, headers={"Idempotency-Key": key} if key else {}, timeout=5)
+        return reply.status_code < 500
+
+    wait_for(answered, within_s=30, what=f"an answer to {key}", every_s=0.2)
+    return reply
 
 
 def test_the_door_keeps_the_contract(hands: Path) -> None:
     door = status(hands)["door"]
-    assert pay(door, "k1").status_code == 201
+    assert pay(door, "k1").status_code in (200, 201)  # 200: the first try was committed and its answer lost
     assert pay(door, "k1").status_code == 200
     assert pay(door, "k1", amount=8).status_code == 409
     assert pay(door, "k2", amount=0).status_code == 422

@@ -23,6 +23,12 @@ pytestmark = pytest.mark.docker
 def lose_dc1(run: Run) -> None:
     with run.fault(CenterPowerLoss("dc1")):
         run.until(service_restored, within_s=120)
+    set_synchronous(run.cluster, on=True)
+
+
+def set_synchronous(cluster: Cluster, *, on: bool) -> None:
+    primary = cluster.wait_primary(within_s=10).name
+    cluster.patroni(primary, "PATCH", "/config", {"synchronous_mode": on, "synchronous_mode_strict": on})
 
 
 def kill_a_bystander(run: Run) -> None:
@@ -33,8 +39,8 @@ def kill_a_bystander(run: Run) -> None:
 
 def make_asynchronous(cluster: Cluster) -> None:
     """Synchronous replication off, and the way to the other center slow: what is confirmed is 0.3 s ahead of its copy."""
+    set_synchronous(cluster, on=False)
     primary = cluster.wait_primary(within_s=10).name
-    cluster.patroni(primary, "PATCH", "/config", {"synchronous_mode": False, "synchronous_mode_strict": False})
     wait_for(
         lambda: cluster.sql(primary, "SHOW synchronous_standby_names")[0][0] == "", within_s=20, what="asynchronous replication"
     )

@@ -74,7 +74,7 @@ def test_after_the_harness_was_killed_in_mid_fault(tmp_path: Path, stranger: Any
         wait_for_event(tmp_path / "runs", "injected", process)
         os.kill(process.pid, signal.SIGKILL)
         process.wait(10)
-        wait_for(nothing_labelled, within_s=90, what="the watcher to remove everything")
+        wait_for(nothing_labelled, within_s=240, what="the watcher to remove everything")
     assert_nothing_left()
     # What was written until then still says that it proves nothing.
     judged = drillbook("judge", "runs/latest", cwd=tmp_path)

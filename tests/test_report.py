@@ -330,9 +330,9 @@ def test_seconds_keep_the_digits_that_matter() -> None:
     [
         ("CenterPowerLoss", "dc1", "dc1 lost power at 02:00:25."),
         ("center_power_loss", "dc1", "dc1 lost power at 02:00:25."),
-        ("RegionPowerLoss", "A", "Region A lost power at 02:00:25."),
+        ("RegionLoss", "A", "Region A was lost at 02:00:25."),
         ("LinkBlackholed", "dc1->dc2", "The link dc1->dc2 swallowed everything at 02:00:25."),
-        ("PageCorrupted", "dc1-a", "Data on the disk of dc1-a was corrupted at 02:00:25."),
+        ("BitsFlipped", "entries", "Bits flipped under entries at 02:00:25."),
         ("PlannedSwitchover", "dc2-a", "dc1-a handed over to dc2-a as planned at 02:00:25."),
         ("SomethingNew", "dc2-a", "Something new struck dc2-a at 02:00:25."),
     ],

@@ -33,6 +33,7 @@ from topologies.nodes import DATA_DIRECTORY, DOOR_COMMAND_PORT, SCOPE
 
 HTTP_TIMEOUT_S = 2.0
 STORE_TIMEOUT_S = 0.5
+DOOR_TIMEOUT_S = 10.0
 EXECUTE_TIMEOUT_S = 120
 
 
@@ -215,12 +216,10 @@ class Cluster:
         state: dict[str, Any] = self.container(name).attrs["State"]
         return state
 
-    def reach_matrix(self) -> list[dict[str, Any]]:
-        """`[{source, target, ok}]` for each directed link, dialled at once."""
-        pairs = [(li.source, li.target) for li in self.topology.links]
+    def dial(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], bool]:
+        """`reaches` for each (source, target), all at once."""
         with ThreadPoolExecutor(len(pairs)) as pool:
-            reached = list(pool.map(lambda p: self.reaches(*p), pairs))
-        return [{"source": s, "target": t, "ok": ok} for (s, t), ok in zip(pairs, reached, strict=True)]
+            return dict(zip(pairs, pool.map(lambda pair: self.reaches(*pair), pairs), strict=True))
 
     def leader_key(self, store: str) -> str | None:
         """Who holds the leader key in region-a's or region-b's store; None: nobody.
@@ -368,7 +367,7 @@ class Cluster:
     def door_command(self, command: str) -> str:
         """One command to the front door's balancer, with its answer."""
         address = (str(self.addresses.networks[DOOR][2]), DOOR_COMMAND_PORT)
-        with socket.create_connection(address, timeout=HTTP_TIMEOUT_S) as connection:
+        with socket.create_connection(address, timeout=DOOR_TIMEOUT_S) as connection:
             connection.sendall(command.encode() + b"\n")
             answer = b""
             while block := connection.recv(65536):
@@ -457,10 +456,6 @@ cat /tmp/payments.csv"""
 
     def volume_name(self, node: str) -> str:
         return f"{self.standing.prefix}-{node}"
-
-    def down(self) -> engine.Leftovers:
-        """Remove everything of this run; returns what the engine would not let go."""
-        return engine.remove(self.client, self.run_id)
 
 
 def own_process(pid: int, container_id: str) -> int | None:

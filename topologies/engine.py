@@ -26,6 +26,9 @@ DIRECTORY_LABEL = "drillbook.directory"
 REQUEST_TIMEOUT_S = 60
 
 
+REFUSALS = (DockerException, OSError)  # what a call to the engine raises when it refuses, hangs or is gone
+
+
 class EngineError(Exception):
     """The engine did not do what was asked: says what, why, and what to do next."""
 
@@ -131,15 +134,17 @@ def remove(client: docker.DockerClient, run_id: str) -> Leftovers:
 
 
 def remove_for_good(client: docker.DockerClient, run_id: str, *, within_s: float = 90, looks: int = 4) -> Leftovers:
-    """As `remove`, for a run whose start was cut short: the engine may still be making what it was asked for.
+    """As `remove`, until nothing is left after `looks` looks in a row, half a second apart.
 
-    Looks again until nothing was there `looks` times, half a second apart.
+    After a start that was cut short the engine may still be making what it was asked for: then one look is not enough. Raises
+    APIError or OSError when the engine still refuses to talk at the end.
     """
     deadline, clear = time.monotonic() + within_s, 0
     while True:
         try:
-            clear = 0 if leftovers(client, run_id) else clear + 1
+            found = bool(leftovers(client, run_id))
             left = remove(client, run_id)
+            clear = 0 if left else 1 if found else clear + 1
         except (APIError, OSError):
             clear = 0
             if time.monotonic() >= deadline:
@@ -175,7 +180,8 @@ def remove_network(network: Network) -> str:
         try:
             network.reload()
             for endpoint in (network.attrs.get("Containers") or {}).values():
-                network.disconnect(endpoint["Name"], force=True)
+                with contextlib.suppress(NotFound):  # it went by itself meanwhile
+                    network.disconnect(endpoint["Name"], force=True)
             network.remove()
         except NotFound:
             return ""

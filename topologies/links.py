@@ -170,7 +170,7 @@ DOOR_SCRIPT = "ip route replace unreachable default"
 class Toxiproxy:
     """One link's Toxiproxy. Every change is read back; a time-out or an error status is an error here."""
 
-    TIMEOUT_S = 3.0
+    TIMEOUT_S = 15.0  # a machine that starts twenty containers keeps one waiting
 
     def __init__(self, address: str) -> None:
         self.url = f"http://{address}:{API_PORT}"

@@ -40,6 +40,13 @@ def redundancy_gaps(cluster: Cluster) -> list[str]:
     return gaps
 
 
+def replayed(cluster: Cluster) -> bool:
+    """No `replay_gaps`. Raises ClusterError with them."""
+    if gaps := replay_gaps(cluster):
+        raise ClusterError("; ".join(gaps))
+    return True
+
+
 def replay_gaps(cluster: Cluster) -> list[str]:
     """As `redundancy_gaps`, and whether every standby has replayed what the primary had flushed when it was asked."""
     if gaps := redundancy_gaps(cluster):

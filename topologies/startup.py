@@ -155,7 +155,7 @@ class Startup:
         )
         self.join(container.id, other, self.addresses.link(pair, other))
         script = links.provision_script(self.addresses, pair, toxiproxy=self.images.toxiproxy)
-        done = container.exec_run(["sh", "-c", script])
+        done = container.exec_run(["timeout", "60", "sh", "-c", script])
         if done.exit_code != 0:
             raise ClusterError(f"{name} could not be provisioned: {done.output.decode(errors='replace').strip()[-300:]}")
         if self.images.toxiproxy:
@@ -175,7 +175,7 @@ class Startup:
         )
         for center in self.topology.centers:
             self.join(container.id, center.name, self.addresses.door(center.name))
-        done = container.exec_run(["sh", "-c", links.DOOR_SCRIPT])
+        done = container.exec_run(["timeout", "60", "sh", "-c", links.DOOR_SCRIPT])
         if done.exit_code != 0:
             raise ClusterError(f"the door could not be closed to the outside: {done.output.decode(errors='replace').strip()}")
 

@@ -30,7 +30,7 @@ SETTINGS: dict[str, Any] = {
     "etcd_leader_center": "dc3",
     "balancer_check_ms": 300,
     "balancer_fast_check_ms": 200,
-    "balancer_check_timeout_ms": 800,
+    "balancer_check_timeout_ms": 2000,  # of an answer; who is dead takes no connection, which is seen sooner
     "door_check_ms": 300,
     "door_check_timeout_ms": 2000,  # of an answer; a dead center is seen sooner, because it takes no connection
     "same_city_latency_ms": 1,  # one way
