@@ -186,13 +186,14 @@ class Startup:
         """Everything at once, what the others wait for first."""
         of_kind = {kind: [n.name for n in self.topology.nodes(kind)] for kind in ("etcd", "postgres", "haproxy", "bank")}
         jobs: list[tuple[Callable[..., None], Any]] = [(self.start_node, n) for n in of_kind["etcd"]]
+        jobs += [(self.start_node, of_kind["postgres"][0])]  # the first leader: all others wait for it
         jobs += [(self.start_link, pair) for pair in self.addresses.pairs()]
-        jobs += [(self.start_node, n) for n in of_kind["postgres"]]
+        jobs += [(self.start_node, n) for n in of_kind["postgres"][1:]]
         jobs += [(self.start_node, n) for kind in ("bank", "haproxy") for n in of_kind[kind]]
         pool = ThreadPoolExecutor(8)
         try:
-            futures: list[Future[None]] = [pool.submit(self.start_door)]
-            futures += [pool.submit(job, argument) for job, argument in jobs]
+            futures: list[Future[None]] = [pool.submit(job, argument) for job, argument in jobs]
+            futures.append(pool.submit(self.start_door))
             done, _pending = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
