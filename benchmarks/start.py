@@ -1,39 +1,44 @@
 """How long users wait for a topology: `python -m benchmarks.start [--runs 5]`, images present.
 
-Prints seconds from the call to each milestone: minimum, median and maximum, and the median share of each step.
+Stands a topology up and takes it down, as a user would, by `drillbook up` and `drillbook down`. Prints seconds from the start of
+the command to each milestone that it tells: minimum, median and maximum, and the median share of each step.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import statistics
+import subprocess
+import sys
 import tempfile
+import time
 from itertools import pairwise
 from pathlib import Path
 
-from topologies import engine, images, startup
-from topologies.two_region_three_center import two_region_three_center
+DRILLBOOK = str(Path(sys.executable).with_name("drillbook"))
 
 
-def once(number: int) -> dict[str, float]:
-    """One start and take-down; seconds by milestone, in order."""
-    client = engine.connect()
-    found = images.ensure(client, print)
-    run_id = f"benchmark-start-{number}"
+def once() -> dict[str, float]:
+    """One start and take-down; seconds from the start of the command by milestone, in order. Raises when one of them fails."""
+    milestones: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as directory:
-        try:
-            started = startup.start(
-                two_region_three_center(), found, run_id=run_id, directory=Path(directory), progress=lambda _text: None
-            )
-            return started.milestones
-        finally:
-            engine.remove(client, run_id)
+        began = time.monotonic()
+        with subprocess.Popen([DRILLBOOK, "up"], cwd=directory, stdout=subprocess.PIPE, text=True) as up:
+            assert up.stdout is not None
+            for line in up.stdout:
+                if told := re.match(r"[\d.]+ s: (.*)", line):
+                    milestones[told[1]] = time.monotonic() - began
+        if up.returncode != 0:
+            raise SystemExit(f"'drillbook up' ended with {up.returncode}")
+        subprocess.run([DRILLBOOK, "down"], cwd=directory, stdout=subprocess.DEVNULL, check=True)
+    return milestones
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
-    runs = [once(number) for number in range(parser.parse_args().runs)]
+    runs = [once() for _ in range(parser.parse_args().runs)]
     names = list(runs[0])
     print(f"{'milestone':<60} {'min':>6} {'median':>7} {'max':>6} {'step':>6} {'share':>6}")
     medians = [statistics.median(run[name] for run in runs) for name in names]

@@ -335,8 +335,14 @@ class Cluster:
             wait_for(lambda name=name: not self.running(name), within_s=10, what=f"{name} to be dead", every_s=0.01)
 
     def start(self, nodes: Iterable[str]) -> None:
-        """Start dead nodes again, with their disks as they were left. Safe on nodes that run."""
-        self._each(lambda name: self.container(name).start(), list(nodes))
+        """Start dead nodes again, with their disks as they were left. Safe on nodes that run.
+
+        One at a time in each center: see docs/decisions/0011-one-endpoint-at-a-time.md.
+        """
+        by_center: dict[str, list[str]] = {}
+        for name in nodes:
+            by_center.setdefault(self.topology.center_of(name).name, []).append(name)
+        self._each(lambda center: [self.container(name).start() for name in by_center[center]], list(by_center))
 
     def _each(self, action: Any, things: Sequence[Any]) -> None:
         if things:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -58,6 +61,8 @@ class Startup:
         self.client = engine.connect()
         self.labels = engine.labels(run_id, str(directory))
         self.prefix = f"drillbook-{secrets.token_hex(3)}"
+        # One at a time joins a network: see docs/decisions/0011-one-endpoint-at-a-time.md.
+        self.joining: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self.began = time.monotonic()
         self.milestones: dict[str, float] = {}
         self.addresses = self.make_networks(door_port)
@@ -112,7 +117,9 @@ class Startup:
     def container(
         self, name: str, program: nodes.Program, *, image: str, network: str, address: str, published: int = 0, **more: Any
     ) -> Any:
-        container = DockerContainer(image, docker_client_kw={"timeout": engine.REQUEST_TIMEOUT_S})
+        # With its version said, a client need not ask the engine for it, which starts two programs each time.
+        client = {"timeout": engine.REQUEST_TIMEOUT_S, "version": self.client.api.api_version}
+        container = DockerContainer(image, docker_client_kw=client)
         container.with_name(f"{self.prefix}-{name}").with_command(list(program.command))
         # A proxy of the host's Docker client would be put into every container, and catch what they say to each other.
         container.with_envs(NO_PROXY="*", no_proxy="*", **program.environment)
@@ -132,7 +139,8 @@ class Startup:
             networking_config={full_network: EndpointConfig("1.41", ipv4_address=address)},
             **more,
         )
-        container.start()
+        with self.joining[network]:
+            container.start()
         container.get_docker_client().client.close()
         return container.get_wrapped_container()
 
@@ -180,26 +188,40 @@ class Startup:
             raise ClusterError(f"the door could not be closed to the outside: {done.output.decode(errors='replace').strip()}")
 
     def join(self, container_id: str, network: str, address: str) -> None:
-        self.client.networks.get(f"{self.prefix}-{network}").connect(container_id, ipv4_address=address)
+        with self.joining[network]:
+            self.client.networks.get(f"{self.prefix}-{network}").connect(container_id, ipv4_address=address)
+
+    def links_begun_by(self, center: str) -> list[tuple[str, str]]:
+        """Each center starts about as many links as the others: the pairs, dealt out in turn to one of their ends."""
+        return [pair for n, pair in enumerate(self.addresses.pairs()) if pair[n % 2] == center]
 
     def start_all(self) -> Cluster:
-        """Everything at once, what the others wait for first."""
-        of_kind = {kind: [n.name for n in self.topology.nodes(kind)] for kind in ("etcd", "postgres", "haproxy", "bank")}
-        jobs: list[tuple[Callable[..., None], Any]] = [(self.start_node, n) for n in of_kind["etcd"]]
-        jobs += [(self.start_node, of_kind["postgres"][0])]  # the first leader: all others wait for it
-        jobs += [(self.start_link, pair) for pair in self.addresses.pairs()]
-        jobs += [(self.start_node, n) for n in of_kind["postgres"][1:]]
-        jobs += [(self.start_node, n) for kind in ("bank", "haproxy") for n in of_kind[kind]]
-        pool = ThreadPoolExecutor(8)
-        try:
-            futures: list[Future[None]] = [pool.submit(job, argument) for job, argument in jobs]
-            futures.append(pool.submit(self.start_door))
-            done, _pending = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-        finally:
-            # After an error or Ctrl-C: nothing new starts, and what is being made is there to be removed.
-            pool.shutdown(wait=True, cancel_futures=True)
+        """The centers beside each other; in each, one container after the other, what the others wait for first."""
+        first = ("etcd", "postgres-a", "link", "postgres", "bank", "haproxy")
+        queues: dict[str, list[Callable[[], None]]] = {}
+        for center in self.topology.centers:
+            jobs: list[tuple[int, Callable[[], None]]] = []
+            for node in center.nodes:
+                kind = "postgres-a" if node == next(n for n in center.nodes if n.kind == "postgres") else node.kind
+                jobs.append((first.index(kind), partial(self.start_node, node.name)))
+            jobs += [(first.index("link"), partial(self.start_link, pair)) for pair in self.links_begun_by(center.name)]
+            queues[center.name] = [job for _, job in sorted(jobs, key=lambda one: one[0])]
+        queues[DOOR] = [self.start_door]
+        failed = threading.Event()
+
+        def work(queue: list[Callable[[], None]]) -> None:
+            for job in queue:
+                if failed.is_set():
+                    return
+                job()
+
+        with ThreadPoolExecutor(len(queues)) as pool:
+            try:
+                for future in as_completed([pool.submit(work, queue) for queue in queues.values()]):
+                    future.result()
+            except BaseException:
+                failed.set()  # after an error or Ctrl-C nothing new starts, and what is being made is there to be removed
+                raise
         self.mark("containers")
         return Cluster(self.topology, self.standing)
 
@@ -216,7 +238,8 @@ class Startup:
         wait_for(lambda: self.in_two_centers(cluster, key), within_s=READY_WITHIN_S, what="that payment in two centers")
         self.mark("first payment through the front door, held in two centers")
         first = self.milestones[next(reversed(self.milestones))]
-        wait_for(lambda: fully_redundant(cluster), within_s=REDUNDANT_WITHIN_S, what="full redundancy")
+        # Each look opens a connection to every database: more looks would slow down what they wait for.
+        wait_for(lambda: fully_redundant(cluster), within_s=REDUNDANT_WITHIN_S, what="full redundancy", every_s=0.25)
         self.mark("full redundancy: every copy streams")
         return Started(cluster, first, self.milestones[next(reversed(self.milestones))], self.milestones)
 

@@ -12,14 +12,15 @@ RUN printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod +x /usr/sbin
       nftables iproute2 iputils-ping procps util-linux \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 COPY schema.sql /opt/drillbook/
-# The data directory is made once, here; a node starts from a copy of it (0.1 s against 1 s for initdb).
+# The data directory is made once, here; a node starts from a copy of it (0.3 s against 1 s for initdb). A new segment of
+# WAL, and none kept to be used again: a quarter less to copy, five times.
 RUN install -d -o postgres -g postgres /opt/drillbook/baked /var/lib/postgresql/data /run/postgresql \
  && setpriv --reuid postgres --regid postgres --init-groups sh -eu -c '\
       bin=/usr/lib/postgresql/17/bin; data=/opt/drillbook/baked; \
       $bin/initdb -D $data --data-checksums --encoding UTF8 --locale C.UTF-8 --auth-local trust --auth-host scram-sha-256 -U postgres >/dev/null; \
-      $bin/pg_ctl -D $data -w -s -o "-c listen_addresses= -c unix_socket_directories=/tmp -c wal_log_hints=on" -l /tmp/bake.log start; \
+      $bin/pg_ctl -D $data -w -s -o "-c listen_addresses= -c unix_socket_directories=/tmp -c wal_log_hints=on -c wal_recycle=off" -l /tmp/bake.log start; \
       psql -h /tmp -q -v ON_ERROR_STOP=1 -f /opt/drillbook/schema.sql; \
-      psql -h /tmp -q -c checkpoint; \
+      psql -h /tmp -q -t -c "SELECT pg_switch_wal()" -c checkpoint >/dev/null; \
       $bin/pg_ctl -D $data -w -s -m fast stop; rm -f /tmp/bake.log' \
  && chmod 700 /opt/drillbook/baked /var/lib/postgresql/data
 COPY bank.py run-node patroni-node /opt/drillbook/
