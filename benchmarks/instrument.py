@@ -4,7 +4,7 @@
 
 A stand-in for the bank (tests/standin.py) takes itself out of service and notes on the same clock when that began and
 ended. The probe that drills use watches it; the rest is written as a run directory (docs/evidence.md) and handed to
-`harness.measure.measure`. One run a mode, one fault an outage. Exit 1 when a measured RTO is further from the truth than
+`judging.measure.measure`. One run a mode, one fault an outage. Exit 1 when a measured RTO is further from the truth than
 `--limit-ms`, or when the truth lies outside the resolution that the measurement states for itself.
 
 `late` is the latest that the probe sent a payment near the borders of the outage. `host pause` is how much longer than
@@ -30,7 +30,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from harness.evidence import (
+from judging.evidence import (
     EVIDENCE_VERSION,
     Clock,
     EventLog,
@@ -42,7 +42,7 @@ from harness.evidence import (
     sha256_of,
     write_atomically,
 )
-from harness.measure import measure
+from judging.measure import measure
 
 BASELINE_S = 5.0
 SUSTAINED_S = 11.0  # 10 s of service are asked for after an outage, and a margin

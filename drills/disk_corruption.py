@@ -2,8 +2,8 @@ from faults import BitsFlipped
 from harness import runbooks
 from harness.conditions import corruption_detected, replicas_caught_up, service_restored
 from harness.drill import drill, payments
-from harness.evidence import Targets
 from harness.run import Run
+from judging.evidence import Targets
 from topologies.two_region_three_center import two_region_three_center
 
 TARGETS = Targets(

@@ -1,8 +1,8 @@
 from faults import PlannedSwitchover
 from harness.conditions import replicas_caught_up, service_restored
 from harness.drill import drill, payments
-from harness.evidence import Targets
 from harness.run import Run
+from judging.evidence import Targets
 from topologies.two_region_three_center import two_region_three_center
 
 TARGETS = Targets(

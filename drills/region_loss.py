@@ -2,8 +2,8 @@ from faults import RegionLoss
 from harness import runbooks
 from harness.conditions import replicas_caught_up, service_restored
 from harness.drill import drill, payments
-from harness.evidence import Targets
 from harness.run import Run
+from judging.evidence import Targets
 from topologies.database import wait_for
 from topologies.two_region_three_center import two_region_three_center
 

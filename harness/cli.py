@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.drill import catalogue, load_drill
-from harness.errors import BadInput, CouldNotStart, DrillbookError
+from judging.errors import BadInput, CouldNotStart, DrillbookError
 
 if TYPE_CHECKING:
-    from harness.judge import Verdict
+    from judging.judge import Verdict
 
 RUNS = Path("runs")
 
@@ -139,7 +139,7 @@ def run(drills: tuple[str, ...], repeat: int, seed: int | None, keep: bool, port
 def judge(run_directory: Path, as_json: bool) -> None:
     """Judge RUN again from its files alone: the same files give the same verdict, byte for byte."""
     from harness.handover import judge_run, sentence_of
-    from harness.judge import EXIT_CODES
+    from judging.judge import EXIT_CODES
 
     verdict, measurement = judge_run(run_directory)
     if as_json:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.errors import CouldNotTell
-from harness.evidence import EventLog, Load, Plan
-from harness.outage import SECOND_NS, SUSTAINED_NS, Service
+from judging.errors import CouldNotTell
+from judging.evidence import EventLog, Load, Plan
+from judging.outage import SECOND_NS, SUSTAINED_NS, Service
 
 START_WITHIN_S = 30.0
 

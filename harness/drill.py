@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import BadInput
+from judging.errors import BadInput
 
 if TYPE_CHECKING:
-    from harness.evidence import Load, Targets
     from harness.run import Run
+    from judging.evidence import Load, Targets
     from topologies.model import Topology
 
 DRILLS = Path(__file__).parent.parent / "drills"
@@ -50,7 +50,7 @@ def drill(topology: Callable[..., Topology], *, load: Load, targets: Targets) ->
 
 def payments(*, rate_per_s: float = 40, **more: Any) -> Load:
     """Customers who pay and look at balances, `rate_per_s` actions a second together; beside them the probe."""
-    from harness.evidence import Load
+    from judging.evidence import Load
 
     return Load(customer_rate_per_s=rate_per_s, **more)
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness.errors import CouldNotStart
+from judging.errors import CouldNotStart
 
 MEMORY_NEEDED_MIB = 3000  # measured: 19 containers, the load and the harness peak near 2 GiB
 DISK_NEEDED_MIB = 4000  # images 1.5 GiB, five databases, logs

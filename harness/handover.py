@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.evidence import Evidence, csv_text, sha256_of, write_atomically
-from harness.judge import Verdict, judge, verdict_json
-from harness.measure import Measurement, measure
-from harness.sentence import one_sentence
+from judging.evidence import Evidence, csv_text, sha256_of, write_atomically
+from judging.judge import Verdict, judge, verdict_json
+from judging.measure import Measurement, measure
+from judging.sentence import one_sentence
 
 
 def judge_run(directory: Path) -> tuple[Verdict, Measurement]:

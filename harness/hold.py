@@ -16,9 +16,9 @@ import psycopg
 
 import faults
 from harness import environment
-from harness.errors import BadInput, CouldNotStart, CouldNotTell
-from harness.evidence import wall_now
 from harness.watcher import Watcher
+from judging.errors import BadInput, CouldNotStart, CouldNotTell
+from judging.evidence import wall_now
 from topologies import engine, images, startup
 from topologies.cluster import Cluster, ClusterError, Standing
 from topologies.database import wait_for

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from harness.evidence import Event
+from judging.evidence import Event
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

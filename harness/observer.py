@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 
-from harness.evidence import SAMPLE_COLUMNS, EventLog
+from judging.evidence import SAMPLE_COLUMNS, EventLog
 from topologies.cluster import Cluster, ClusterError
 from topologies.database import Database, DatabaseState
 

@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from faults import Fault
 from harness.customers import Customers, Window
-from harness.errors import CouldNotTell
-from harness.evidence import EventLog, Plan, csv_gz
 from harness.live import LiveView
 from harness.observer import Observer
+from judging.errors import CouldNotTell
+from judging.evidence import EventLog, Plan, csv_gz
 from topologies.cluster import Cluster
 from topologies.database import DatabaseState, wait_for
 from topologies.model import Check, Effect, Node

@@ -21,14 +21,14 @@ import requests
 from harness import environment
 from harness.customers import Customers
 from harness.drill import Drill
-from harness.errors import CouldNotStart, CouldNotTell, DrillbookError
-from harness.evidence import COPY_COLUMNS, EVIDENCE_VERSION, Clock, EventLog, Plan, csv_gz, seal, sha256_of, write_atomically
-from harness.judge import EXIT_CODES, Verdict
 from harness.live import LiveView
 from harness.observer import Observer
-from harness.outage import SECOND_NS, SUSTAINED_NS
 from harness.run import Run
 from harness.watcher import Watcher
+from judging.errors import CouldNotStart, CouldNotTell, DrillbookError
+from judging.evidence import COPY_COLUMNS, EVIDENCE_VERSION, Clock, EventLog, Plan, csv_gz, seal, sha256_of, write_atomically
+from judging.judge import EXIT_CODES, Verdict
+from judging.outage import SECOND_NS, SUSTAINED_NS
 from topologies import engine, images, startup
 from topologies.cluster import Cluster, ClusterError
 from topologies.database import wait_for

@@ -11,8 +11,8 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from harness.measure import FaultMeasurement
-from harness.sentence import seconds
+from judging.measure import FaultMeasurement
+from judging.sentence import seconds
 from reports.figures import Span, Timeline, held
 from reports.svg import ACCENT, BAD, BAD_WASH, INK, LINE, MUTED, PAPER, SOFT, WASH, Canvas, Hit, drawing, inline
 from reports.words import Words

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.measure import FaultMeasurement, Measurement
+from judging.measure import FaultMeasurement, Measurement
 from reports.sources import Sources
 
 SAMPLE_GAP_S = 2.0  # docs/evidence.md: over 2 s without a sample is time that nothing is known of

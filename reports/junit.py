@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from harness.judge import Verdict
-from harness.measure import Measurement
+from judging.judge import Verdict
+from judging.measure import Measurement
 from reports.rows import FigureRow
 from reports.words import Words
 

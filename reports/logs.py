@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from harness.evidence import Clock
+from judging.evidence import Clock
 from reports.figures import Clockwork
 from reports.sources import Sources
 

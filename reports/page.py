@@ -11,10 +11,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness.evidence import Evidence
-from harness.judge import Verdict
-from harness.measure import FaultMeasurement, Measurement
-from harness.sentence import one_sentence, seconds, what_happened
+from judging.evidence import Evidence
+from judging.judge import Verdict
+from judging.measure import FaultMeasurement, Measurement
+from judging.sentence import one_sentence, seconds, what_happened
 from reports import rows
 from reports.charts import NARROW, WIDE, segment_spans, segments_chart, timeline_chart
 from reports.figures import Clockwork, Timeline, clockwork, timeline

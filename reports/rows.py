@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from harness.judge import Verdict
-from harness.measure import Measurement
-from harness.sentence import seconds
+from judging.judge import Verdict
+from judging.measure import Measurement
+from judging.sentence import seconds
 from reports.figures import Clockwork
 from reports.sources import Sources
 from reports.words import Words

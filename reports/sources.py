@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from harness.evidence import COPY_COLUMNS, PAYMENT_COLUMNS, SAMPLE_COLUMNS, Event, Evidence, Manifest, Plan
+from judging.evidence import COPY_COLUMNS, PAYMENT_COLUMNS, SAMPLE_COLUMNS, Event, Evidence, Manifest, Plan
 
 T = TypeVar("T")
 

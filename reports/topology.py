@@ -8,8 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.measure import Measurement
-from harness.sentence import seconds
+from judging.measure import Measurement
+from judging.sentence import seconds
 from reports.figures import Clockwork
 from reports.sources import Sources
 from reports.svg import ACCENT, BAD, INK, LINE, MUTED, PAPER, WASH, Canvas, drawing, inline

@@ -7,7 +7,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from harness.sentence import ENGLISH
+from judging.sentence import ENGLISH
 
 CATALOGUES = Path(__file__).parent / "catalogue"
 

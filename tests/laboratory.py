@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from harness.drill import Drill, payments
-from harness.evidence import Load, Targets
 from harness.run import Run
 from harness.runner import INTERRUPTED_EXIT, Options, Result, run_drill
+from judging.evidence import Load, Targets
 from topologies import engine
 from topologies.cluster import Cluster
 from topologies.two_region_three_center import two_region_three_center

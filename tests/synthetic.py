@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from harness.evidence import (
+from judging.evidence import (
     COPY_COLUMNS,
     EVIDENCE_VERSION,
     PAYMENT_COLUMNS,

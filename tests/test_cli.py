@@ -51,7 +51,7 @@ def test_a_missing_engine_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_too_little_memory_says_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
     from harness import environment
-    from harness.errors import CouldNotStart
+    from judging.errors import CouldNotStart
 
     monkeypatch.setattr(environment, "memory_available_mib", lambda: 100)
     with pytest.raises(CouldNotStart, match="3000 MiB, 100 MiB are available"):

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from harness.customers import Customers, Window
-from harness.evidence import EventLog, Evidence
-from harness.outage import SECOND_NS, SUSTAINED_NS, Service
+from judging.evidence import EventLog, Evidence
+from judging.outage import SECOND_NS, SUSTAINED_NS, Service
 from tests.synthetic import SCENARIOS, Outage, Scenario, write_run
 
 EXTRA = {

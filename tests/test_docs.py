@@ -12,11 +12,11 @@ import pytest
 
 from drills import center_loss, disk_corruption, link_cut, node_kill, planned_switchover, region_loss
 from faults import FAULTS
-from harness import records
 from harness.cli import main
 from harness.drill import DRILLS, Drill, catalogue
-from harness.evidence import COPY_COLUMNS, EVIDENCE_VERSION, PAYMENT_COLUMNS, SAMPLE_COLUMNS, Load, Plan, Targets
 from harness.hold import TOPOLOGIES
+from judging import records
+from judging.evidence import COPY_COLUMNS, EVIDENCE_VERSION, PAYMENT_COLUMNS, SAMPLE_COLUMNS, Load, Plan, Targets
 from topologies.two_region_three_center import CHOICES, SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -205,7 +205,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_files_that_pages_name_are_there(page: Path) -> None:
-    rooms = "benchmarks|docs|drills|faults|harness|load|reports|scripts|tests|topologies"
+    rooms = "benchmarks|docs|drills|faults|harness|judging|load|reports|scripts|tests|topologies"
     for name in re.findall(rf"`((?:{rooms})/[\w./-]+)`", page.read_text(encoding="utf-8")):
         assert (ROOT / name).exists(), f"{name} is not there"
 

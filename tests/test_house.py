@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("benchmarks", "drills", "faults", "harness", "load", "reports", "tests", "topologies")
+ROOMS = ("benchmarks", "drills", "faults", "harness", "judging", "load", "reports", "tests", "topologies")
 MAY_IMPORT = {
-    "benchmarks": {"harness", "topologies"},
-    "drills": {"harness", "faults", "topologies"},
+    "benchmarks": {"harness", "judging", "topologies"},
+    "drills": {"harness", "judging", "faults", "topologies"},
     "faults": {"topologies"},
-    "harness": {"faults", "topologies", "reports"},  # reports from one module only: see below
+    "harness": {"judging", "faults", "topologies", "reports"},  # reports from one module only: see below
+    "judging": set[str](),
     "load": set[str](),
-    "reports": {"harness"},  # four modules of it only: see below
+    "reports": {"judging"},
     "topologies": set[str](),
 }
-REPORTS_TAKES = {"harness.evidence", "harness.measure", "harness.judge", "harness.sentence"}
 ENGINE = {"topologies/engine.py", "topologies/images/__init__.py", "topologies/startup.py"}
 ONLY_IMPORTERS = {
     "docker": ENGINE,
@@ -115,6 +115,12 @@ def test_each_room_imports_what_it_may(room: str) -> None:
     assert not told([one for one in OURS if room_of(one) == room and one.room not in allowed])
 
 
+def test_judging_imports_neither_engine_nor_load_nor_driver() -> None:
+    """A sealed run is judged on a machine that could not run it."""
+    live = {"docker", "gevent", "locust", "psycopg", "requests", "rich", "testcontainers"}
+    assert not told([one for one in ALL if room_of(one) in ("judging", "reports") and one.room in live])
+
+
 def test_conftest_imports_the_harness_alone() -> None:
     assert not told([one for one in OURS if one.file == "conftest.py" and one.room != "harness"])
 
@@ -138,14 +144,9 @@ def test_handover_alone_calls_reports_and_not_before_it_must() -> None:
     assert not told([one for one in found if one.file != "harness/handover.py" or not one.lazy])
 
 
-def test_reports_takes_little_of_the_harness() -> None:
-    found = [one for one in OURS if room_of(one) == "reports" and one.room == "harness"]
-    assert not told([one for one in found if one.module not in REPORTS_TAKES])
-
-
 def test_drills_take_no_internals_of_the_machine() -> None:
     """A drill declares, injects and waits; it neither runs itself nor judges itself."""
-    closed = {"harness.runner", "harness.judge", "harness.measure", "harness.handover", "harness.cli"}
+    closed = {"harness.runner", "judging.judge", "judging.measure", "harness.handover", "harness.cli"}
     assert not told([one for one in OURS if room_of(one) == "drills" and one.module in closed])
 
 
@@ -162,7 +163,7 @@ def test_what_comes_after_the_seal_needs_the_files_alone() -> None:
             assert one.room not in ("topologies", "faults", "drills", "load", "docker", "psycopg"), str(one)
             if one.room in ROOMS and not one.typing and one.module not in seen:
                 todo.append(one.module)
-    assert {"harness.measure", "harness.judge", "harness.books", "reports.page", "reports.charts"} <= seen
+    assert {"judging.measure", "judging.judge", "judging.books", "reports.page", "reports.charts"} <= seen
 
 
 @pytest.mark.parametrize("package", ONLY_IMPORTERS)

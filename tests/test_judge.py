@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from harness.evidence import Evidence, Plan, Targets, sha256_of
-from harness.judge import EXIT_CODES, SCHEMA, Verdict, judge, verdict_json
-from harness.measure import Measurement, measure
+from judging.evidence import Evidence, Plan, Targets, sha256_of
+from judging.judge import EXIT_CODES, SCHEMA, Verdict, judge, verdict_json
+from judging.measure import Measurement, measure
 from tests.synthetic import SCENARIOS, Scenario, write_run
 from tests.test_measure import light
 

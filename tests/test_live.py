@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.evidence import Event, EventLog
 from harness.live import LINES_MAX, LiveView, printable, sparkline
+from judging.evidence import Event, EventLog
 
 
 def event(kind: str, text: str, **data: object) -> Event:

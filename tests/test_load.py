@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from benchmarks.instrument import ROOT, Standin, Truth
-from harness.evidence import PAYMENT_COLUMNS, LedgerCount, ProbeCount
+from judging.evidence import PAYMENT_COLUMNS, LedgerCount, ProbeCount
 from load import ledger
 
 INTERVAL_NS = 10_000_000

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.errors import EvidenceError
-from harness.evidence import Evidence
-from harness.measure import FaultMeasurement, Measurement, measure
-from harness.outage import SECOND_NS, Service
-from harness.protection import demanded, guarantees_copy_elsewhere, integrate
-from harness.segments import Takeover, wal_bytes_lost
+from judging.errors import EvidenceError
+from judging.evidence import Evidence
+from judging.measure import FaultMeasurement, Measurement, measure
+from judging.outage import SECOND_NS, Service
+from judging.protection import demanded, guarantees_copy_elsewhere, integrate
+from judging.segments import Takeover, wal_bytes_lost
 from tests.synthetic import LSN_PER_S, SCENARIOS, FaultStory, Outage, Scenario, Step, reseal, write_run
 
 Run = Callable[[Scenario], Measurement]

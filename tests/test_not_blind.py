@@ -10,9 +10,9 @@ import pytest
 from faults import CenterPowerLoss, NodeKilled
 from harness.conditions import service_restored
 from harness.drill import payments
-from harness.evidence import Evidence, Load
-from harness.measure import measure
 from harness.run import Run
+from judging.evidence import Evidence, Load
+from judging.measure import measure
 from tests.laboratory import perform
 from topologies.cluster import Cluster
 from topologies.database import wait_for

@@ -13,10 +13,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness.evidence import Evidence, Targets
-from harness.judge import Verdict, judge
-from harness.measure import Measurement, Phases, measure
-from harness.sentence import ENGLISH, one_sentence, seconds
+from judging.evidence import Evidence, Targets
+from judging.judge import Verdict, judge
+from judging.measure import Measurement, Phases, measure
+from judging.sentence import ENGLISH, one_sentence, seconds
 from reports.charts import NARROW, WIDE, place_marks
 from reports.figures import clockwork, timeline
 from reports.logs import ROWS_MAX, event_rows

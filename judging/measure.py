@@ -9,12 +9,12 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from harness.books import Books, audit
-from harness.evidence import Evidence, Model
-from harness.injections import Injection, injections
-from harness.outage import Service
-from harness.protection import Protection, guarantees_copy_elsewhere, integrate
-from harness.records import (
+from judging.books import Books, audit
+from judging.evidence import Evidence, Model
+from judging.injections import Injection, injections
+from judging.outage import Service
+from judging.protection import Protection, guarantees_copy_elsewhere, integrate
+from judging.records import (
     AutopsyDone,
     Baseline,
     Ready,
@@ -24,7 +24,7 @@ from harness.records import (
     read,
     topology_centers,
 )
-from harness.segments import SEGMENTS, Seen, Takeover, borders, moments, takeover, wal_bytes_lost
+from judging.segments import SEGMENTS, Seen, Takeover, borders, moments, takeover, wal_bytes_lost
 
 BASELINE_SHARE_MIN = 0.95  # below this the bank or the host was not in order before the fault
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from harness.records import Baseline, Effect, Healed, HealStarted, Injected, Intent, Proof, Records, topology_centers
+from judging.records import Baseline, Effect, Healed, HealStarted, Injected, Intent, Proof, Records, topology_centers
 
 
 @dataclass(frozen=True)

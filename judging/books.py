@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from harness.evidence import COPY_COLUMNS
-from harness.records import Authority, AutopsyDone, ExpectedCopies, Records, attempt, both_ledgers, topology_centers
+from judging.evidence import COPY_COLUMNS
+from judging.records import Authority, AutopsyDone, ExpectedCopies, Records, attempt, both_ledgers, topology_centers
 
 OBSERVER_PREFIX = "observer-"  # keys of clients that are not ours and check us
 PAYMENT = ["debit", "credit", "amount_minor"]

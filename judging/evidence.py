@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.errors import EvidenceError
+from judging.errors import EvidenceError
 
 if TYPE_CHECKING:
     import pandas as pd

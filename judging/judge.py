@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from harness.evidence import Model, Plan, Targets
-from harness.measure import FaultMeasurement, Measurement, Phases
+from judging.evidence import Model, Plan, Targets
+from judging.measure import FaultMeasurement, Measurement, Phases
 
 SCHEMA = "drillbook.verdict/1"
 EXIT_CODES: dict[str, int] = {"PASS": 0, "FAIL": 1, "INVALID": 2}

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from harness.judge import Verdict
-from harness.measure import FaultMeasurement, Measurement
+from judging.judge import Verdict
+from judging.measure import FaultMeasurement, Measurement
 
 # `fault.<name>`: what the victim felt; names are compared without case, dashes and underscores
 ENGLISH: dict[str, str] = {

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.errors import EvidenceError
-from harness.evidence import EVIDENCE_VERSION, UNSEALED, Event, Evidence, LedgerCount, Plan, ProbeCount
+from judging.errors import EvidenceError
+from judging.evidence import EVIDENCE_VERSION, UNSEALED, Event, Evidence, LedgerCount, Plan, ProbeCount
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.records import LeaderKey, Primary, Records, Step
+from judging.records import LeaderKey, Primary, Records, Step
 
 if TYPE_CHECKING:
     import pandas as pd
