@@ -1,4 +1,4 @@
-.PHONY: drill test check setup
+.PHONY: drill test nightly check setup
 BIN := .venv/bin
 
 drill:           ## set-up, then the main drill: a data center dies under load
@@ -9,6 +9,11 @@ test:            ## set-up, then every test, real drills included
 	@scripts/setup docker
 	@$(BIN)/drillbook prepare
 	@$(BIN)/pytest
+
+nightly:         ## set-up, then all that runs for real: every drill, and every system that lies
+	@scripts/setup docker
+	@$(BIN)/drillbook prepare
+	@$(BIN)/pytest -m docker
 
 check:           ## lint and types
 	@scripts/setup
