@@ -17,16 +17,25 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from judging.errors import EvidenceError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-EVIDENCE_VERSION = 1
+EVIDENCE_VERSION = 2  # what is written
+VERSIONS = (1, 2)  # what is judged, each by its own page: docs/evidence-1.md, docs/evidence.md
 DERIVED = ("verdict.json", "losses.csv", "junit.xml", "report.html")
 UNSEALED = (*DERIVED, "standing.json", "harness.log", "manifest.json")
 PAYMENT_COLUMNS = (
@@ -36,11 +45,17 @@ SAMPLE_COLUMNS = (
     "asked_ns", "t_ns", "node", "ok", "in_recovery", "timeline", "flush_lsn", "replay_lsn", "sync_names",
     "replication", "error",
 )  # fmt: skip
+WITNESS_COLUMNS = ("from_ns", "to_ns", "kind", "core", "late_ns", "data")
 COPY_COLUMNS = {
     "payments": ("key", "debit", "credit", "amount_minor", "committed_at"),
     "entries": ("key", "account", "amount_minor"),
     "accounts": ("id", "opening_minor", "balance_minor"),
 }
+
+
+def _nothing(value: object) -> bool:
+    """Fields that version 1 does not have are not written there."""
+    return value is None
 
 
 class Model(BaseModel):
@@ -78,9 +93,40 @@ class Load(Model):
     customer_rate_per_s: float = 40
     pay_share: float = 0.8
     baseline_s: float = 5
+    service_level_s: float = Field(default=1.0, gt=0, allow_inf_nan=False)  # acknowledged within it of its due time: in order
+
+
+class PlannedFault(Model):
+    """A fault that the drill's body injects. "primary", as target or argument: whoever it is when the fault is prepared."""
+
+    kind: Literal["fault"] = "fault"
+    name: str
+    target: str
+    args: dict[str, Any]
+
+
+class PlannedUntil(Model):
+    """A condition that the body awaits."""
+
+    kind: Literal["until"] = "until"
+    condition: str
+    within_s: float
+
+
+class PlannedStep(Model):
+    """A runbook step of the body. A decision is a step with the role `decide`."""
+
+    kind: Literal["step"] = "step"
+    name: str
+    role: str | None
+
+
+Planned = Annotated[PlannedFault | PlannedUntil | PlannedStep, Field(discriminator="kind")]
 
 
 class Plan(Model):
+    """plan.json. One of version 1 has neither `body` nor `witness` nor `load.service_level_s`, read or written."""
+
     evidence_version: int
     drill: str
     claim: str
@@ -93,6 +139,24 @@ class Plan(Model):
     drill_kind: str
     environment: dict[str, Any]
     clock: Clock
+    body: list[Planned] | None = None  # None: it could not be rehearsed
+    witness: dict[str, Any] | None = None  # None: no host witness runs
+
+    @model_validator(mode="after")
+    def _of_its_version(self) -> Self:
+        newer = {"body", "witness"} & self.model_fields_set | {"service_level_s"} & self.load.model_fields_set
+        if self.evidence_version == 1 and newer:
+            raise ValueError(f"version 1 has no {', '.join(sorted(newer))}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_its_version(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        if self.evidence_version == 1:
+            written.pop("body", None)
+            written.pop("witness", None)
+            written.get("load", {}).pop("service_level_s", None)
+        return written
 
 
 class Event(Model):
@@ -103,6 +167,7 @@ class Event(Model):
     kind: str
     text: str
     data: dict[str, Any]
+    prev: str | None = Field(default=None, exclude_if=_nothing)  # SHA-256 of the line before; None in version 1
 
 
 class ProbeCount(Model):
@@ -124,6 +189,17 @@ class LedgerCount(Model):
     completed: bool
 
 
+class WitnessCount(Model):
+    """witness.json: what the host witness counted of itself."""
+
+    started_ns: int
+    stopped_ns: int
+    rows: int
+    completed: bool
+    cores: int
+    degraded: list[str]
+
+
 class FileSeal(Model):
     bytes: int
     sha256: str
@@ -135,6 +211,7 @@ class Manifest(Model):
     sealed_at: str
     clock: Clock
     files: dict[str, FileSeal]
+    chain_head: str | None = Field(default=None, exclude_if=_nothing)  # SHA-256 of the last line of events.jsonl
 
 
 M = TypeVar("M", bound=Model)
@@ -176,10 +253,26 @@ def csv_gz(path: Path, text: bytes) -> None:
         file.write(text)
 
 
+def sha256_of_bytes(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def chain_head_of(directory: Path) -> str:
+    """SHA-256 of the last line of events.jsonl, without its newline; of the plan when no event was written."""
+    lines = (directory / "events.jsonl").read_bytes().removesuffix(b"\n").rsplit(b"\n", 1)
+    return sha256_of_bytes(lines[-1]) if lines[-1] else sha256_of(directory / "plan.json")
+
+
 class EventLog:
-    """Appends to events.jsonl. Safe from several threads; `durable=True` returns after fsync."""
+    """Appends to a new events.jsonl. Safe from several threads; `durable=True` returns after fsync.
+
+    Every event carries the hash of the line before it, the first one that of plan.json beside it: `head` is the hash of
+    the newest line. A directory without a plan (a benchmark's, a test's) starts from the hash of nothing.
+    """
 
     def __init__(self, path: Path) -> None:
+        plan = path.with_name("plan.json")
+        self.head = sha256_of(plan) if plan.is_file() else sha256_of_bytes(b"")
         self._file = path.open("a", encoding="utf-8")
         self._lock = threading.Lock()
         self._seq = 0
@@ -204,10 +297,13 @@ class EventLog:
                 kind=kind,
                 text=text,
                 data=data,
+                prev=self.head,
             )
+            line = event.model_dump_json()
             self._seq += 1
-            self._file.write(event.model_dump_json() + "\n")
+            self._file.write(line + "\n")
             self._file.flush()
+            self.head = sha256_of_bytes(line.encode())
             if durable:
                 os.fsync(self._file.fileno())
         for listener in self.listeners:
@@ -223,14 +319,21 @@ class EventLog:
                 self._file.close()
 
 
-def seal(directory: Path, *, run_id: str) -> Manifest:
+def seal(directory: Path, *, run_id: str, version: int = EVIDENCE_VERSION) -> Manifest:
     """Hash every evidence file and write manifest.json. Nothing sealed may change afterwards."""
     files = {
         path.relative_to(directory).as_posix(): FileSeal(bytes=path.stat().st_size, sha256=sha256_of(path))
         for path in sorted(directory.rglob("*"))
         if path.is_file() and path.relative_to(directory).as_posix() not in UNSEALED and not path.name.startswith(".")
     }
-    manifest = Manifest(evidence_version=EVIDENCE_VERSION, run_id=run_id, sealed_at=wall_now(), clock=Clock.now(), files=files)
+    manifest = Manifest(
+        evidence_version=version,
+        run_id=run_id,
+        sealed_at=wall_now(),
+        clock=Clock.now(),
+        files=files,
+        chain_head=chain_head_of(directory) if version > 1 and "events.jsonl" in files else None,
+    )
     write_atomically(directory / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
     return manifest
 
@@ -305,6 +408,18 @@ class Evidence:
             "replication": "str", "error": "str",
         }  # fmt: skip
         return self._frame("samples.csv", SAMPLE_COLUMNS, types)
+
+    @cached_property
+    def witness_count(self) -> WitnessCount | None:
+        if not self.path("witness.json").is_file():
+            return None
+        return _parse(WitnessCount, self.text("witness.json"), "witness.json")
+
+    @cached_property
+    def witness(self) -> pd.DataFrame:
+        """What the host witness saw, one row a span; `core` is empty where a row is of the whole host, `data` is JSON text."""
+        types = {"from_ns": "int64", "to_ns": "int64", "kind": "str", "core": "Int64", "late_ns": "Int64", "data": "str"}
+        return self._frame("witness.csv", WITNESS_COLUMNS, types)
 
     def copy_nodes(self) -> list[str]:
         """The nodes whose tables were read back."""

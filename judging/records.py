@@ -18,7 +18,18 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from judging.errors import EvidenceError
-from judging.evidence import EVIDENCE_VERSION, UNSEALED, Event, Evidence, LedgerCount, Plan, ProbeCount
+from judging.evidence import (
+    EVIDENCE_VERSION,
+    UNSEALED,
+    VERSIONS,
+    Event,
+    Evidence,
+    LedgerCount,
+    Plan,
+    ProbeCount,
+    WitnessCount,
+    sha256_of_bytes,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +99,8 @@ class Primary(Data):
 class LeaderKey(Data):
     store: str
     leader: str | None
+    seen_before_ns: Nanoseconds | None = None
+    revision: int | None = None
 
 
 class Step(Data):
@@ -95,6 +108,13 @@ class Step(Data):
     role: str | None
     after_ns: Nanoseconds
     ok: bool
+
+
+class Damage(Data):
+    """What a scrub found. In version 2 this is the end of detection; in version 1 a step with that role told it."""
+
+    node: str
+    pages: list[str] = []
 
 
 class Until(Data):
@@ -137,6 +157,26 @@ class Ended(Data):
     error: object = None
 
 
+class ByHand(Data):
+    act: str
+    wall: str = ""
+
+
+class Keys(Data):
+    count: int
+    sha256: str
+
+
+class ExemptKeys(Data):
+    observers: Keys
+    ready: Keys
+
+
+class DoorLog(Data):
+    payments: int
+    dropped: int
+
+
 D = TypeVar("D", bound=Data)
 
 
@@ -153,6 +193,13 @@ class Records:
     probe_count: ProbeCount | None
     ledger_count: LedgerCount | None
     doubts: list[str] = field(default_factory=list)
+    witness: pd.DataFrame | None = None  # None without a doubt: the plan promises none
+    witness_count: WitnessCount | None = None
+
+    @property
+    def version(self) -> int:
+        """Which page the run is judged by; the newest where the plan can't say."""
+        return self.plan.evidence_version if self.plan is not None else EVIDENCE_VERSION
 
     def of(self, kind: str, model: type[D]) -> list[tuple[Event, D]]:
         """The events of a kind with their data, in order; one that is not as the page says becomes a doubt."""
@@ -188,6 +235,8 @@ def read(evidence: Evidence) -> Records:
     if evidence.path("manifest.json").is_file() and _touched_by_hand(evidence):
         doubts.append("Somebody worked on the topology by hand while the drill ran: see by-hand.jsonl.")
     _check_plan(records)
+    if records.version > 1:
+        _check_version_2(records)
     _check_ending(records)
     _check_probe(records)
     _check_ledger(records)
@@ -239,6 +288,9 @@ def _check_seal(evidence: Evidence, doubts: list[str]) -> None:
         doubts += [f"The seal is broken: {broken}." for broken in evidence.broken_seals()]
         if manifest is None:
             return
+        if manifest.evidence_version != evidence.plan.evidence_version:
+            seen = evidence.plan.evidence_version
+            doubts.append(f"manifest.json seals evidence version {manifest.evidence_version}; plan.json is of version {seen}.")
         if manifest.run_id != evidence.plan.run_id:
             doubts.append(f"manifest.json seals run {manifest.run_id}; plan.json is of run {evidence.plan.run_id}.")
         doubts += [
@@ -253,15 +305,17 @@ def _check_seal(evidence: Evidence, doubts: list[str]) -> None:
 def _figures_come_from(evidence: Evidence) -> list[str]:
     """The files of the run that figures are computed from: a file added after sealing must not count."""
     whole = ["plan.json", "events.jsonl", "probe.csv", "probe.json", "ledger.csv", "ledger.json", "samples.csv"]
+    if evidence.plan.evidence_version > 1:
+        whole += ["witness.csv", "witness.json", "logs/door.log"]
     folders = [p for folder in ("copies", "autopsy") for p in evidence.path(folder).glob("*.csv.gz")]
     names = whole + sorted(p.relative_to(evidence.directory).as_posix() for p in folders)
     return [name for name in names if name not in UNSEALED and evidence.path(name).is_file()]
 
 
 def _check_plan(records: Records) -> None:
-    if records.plan is not None and records.plan.evidence_version != EVIDENCE_VERSION:
-        seen = records.plan.evidence_version
-        records.doubt(f"plan.json: expected evidence version {EVIDENCE_VERSION}, seen {seen}.")
+    if records.plan is not None and records.plan.evidence_version not in VERSIONS:
+        known = " or ".join(map(str, VERSIONS))
+        records.doubt(f"plan.json: expected evidence version {known}, seen {records.plan.evidence_version}.")
     first = records.events[0] if records.events else None
     if first is None or first.kind != "plan_registered":
         records.doubt("events.jsonl: expected the plan's hash in its first line; it is not there.")
@@ -273,6 +327,52 @@ def _check_plan(records: Records) -> None:
             return  # already a doubt: plan.json cannot be read
         if registered.sha256 != seen_sha:
             records.doubt("plan.json is not the plan that was registered: its SHA-256 differs from events.jsonl's.")
+
+
+# What version 2 adds
+
+
+def _check_version_2(records: Records) -> None:
+    _check_chain(records)
+    for event, by_hand in records.of("by_hand", ByHand):
+        what = event.data.get("name") or event.data.get("id") or "something"
+        records.doubt(f"Somebody worked on the topology by hand while the drill ran: {by_hand.act} of {what}.")
+    if records.plan is not None and records.plan.witness is not None:
+        evidence, doubts = records.evidence, records.doubts
+        records.witness = attempt(evidence, "witness.csv", lambda: evidence.witness, doubts)
+        records.witness_count = attempt(evidence, "witness.json", lambda: evidence.witness_count, doubts)
+        _check_witness(records)
+
+
+def _check_chain(records: Records) -> None:
+    """Each line carries the hash of the one before it, the first that of the plan, and the seal that of the last."""
+    try:
+        lines = records.evidence.path("events.jsonl").read_bytes().removesuffix(b"\n").split(b"\n")
+        head = sha256_of_bytes(records.evidence.path("plan.json").read_bytes())
+        manifest = records.evidence.manifest
+    except DAMAGE:
+        return  # a doubt names the file already
+    if len(lines) != len(records.events):
+        return  # a doubt names the lines that are no events
+    for event, line in zip(records.events, lines, strict=True):
+        if event.prev != head:
+            records.doubt(f"The chain of events is broken at seq {event.seq}: it does not carry the hash of the line before it.")
+            return
+        head = sha256_of_bytes(line)
+    if manifest is not None and manifest.chain_head != head:
+        records.doubt("The chain of events does not end where manifest.json says: its last line is not the one that was sealed.")
+
+
+def _check_witness(records: Records) -> None:
+    count, rows = records.witness_count, records.witness
+    if count is None or rows is None:
+        return
+    if not count.completed:
+        records.doubt("The host witness did not stop in order.")
+    if len(rows) != count.rows:
+        records.doubt(f"witness.csv: expected {count.rows} rows, seen {len(rows)}.")
+    if (rows["to_ns"] < rows["from_ns"]).any():
+        records.doubt("witness.csv: a span ends before it begins.")
 
 
 # Events

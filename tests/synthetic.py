@@ -33,6 +33,7 @@ from judging.evidence import (
     csv_text,
     seal,
     sha256_of,
+    sha256_of_bytes,
     write_atomically,
 )
 
@@ -127,6 +128,7 @@ class Scenario:
     )
     interrupted: str | None = None
     seed: int = 7
+    version: int = EVIDENCE_VERSION  # of the evidence
 
     @property
     def run_id(self) -> str:
@@ -166,15 +168,34 @@ def write_run(directory: Path, scenario: Scenario | None = None) -> Path:
     return directory
 
 
-def reseal(directory: Path, scenario: Scenario | None = None) -> None:
-    """Seal (again) at a made-up time, so that the same files give the same manifest."""
+def reseal(directory: Path, scenario: Scenario | None = None, *, chain: bool = True) -> None:
+    """Seal (again) at a made-up time, so that the same files give the same manifest; `chain` chains the events anew, too."""
     story = scenario or Scenario()
-    manifest = seal(directory, run_id=story.run_id)
+    if chain and story.version > 1:
+        rechain(directory)
+    manifest = seal(directory, run_id=story.run_id, version=story.version)
     at = ns(story.ends_s + 9)
     manifest = manifest.model_copy(
         update={"sealed_at": wall(at), "clock": Clock(monotonic_ns=at, wall=wall(at))},
     )
     write_atomically(directory / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
+
+
+def rechain(directory: Path) -> None:
+    """Let each event carry the hash of the line before it, as whoever edits a run and seals it anew would do."""
+    path, plan = directory / "events.jsonl", directory / "plan.json"
+    if not path.is_file() or not plan.is_file():
+        return
+    head, lines = sha256_of(plan), path.read_bytes().split(b"\n")
+    for n, line in enumerate(lines[:-1]):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if isinstance(event, dict):
+            lines[n] = json.dumps({**event, "prev": head}, ensure_ascii=False).encode()
+        head = sha256_of_bytes(lines[n])
+    path.write_bytes(b"\n".join(lines))
 
 
 def _plan(story: Scenario) -> Plan:
@@ -209,7 +230,7 @@ def _plan(story: Scenario) -> Plan:
         if a != b
     ]
     return Plan(
-        evidence_version=EVIDENCE_VERSION,
+        evidence_version=story.version,
         drill=story.drill,
         claim=story.claim,
         run_id=story.run_id,
