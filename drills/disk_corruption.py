@@ -27,5 +27,5 @@ def test_disk_corruption(run: Run) -> None:
         damaged = run.damaged_node()
         run.step("move the primary to a clean copy", lambda c: runbooks.move_primary_to_clean_copy(c, damaged), role="promote")
         run.until(service_restored, within_s=60)
-        run.step(f"rebuild {damaged}", lambda c: runbooks.rebuild_node(c, damaged))
+        run.step("rebuild the damaged node", lambda c: runbooks.rebuild_node(c, damaged))
     run.until(replicas_caught_up, within_s=120)

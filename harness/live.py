@@ -30,8 +30,8 @@ HISTORY = 32  # samples of a sparkline: 8 s at four a second
 REDRAWS_PER_S = 4
 
 NOTEWORTHY = {
-    "plan_registered", "ready", "baseline", "injected", "proof", "primary", "leader_key", "step", "until", "heal_started",
-    "healed", "load_started", "load_stopped", "authority", "autopsy", "interrupted", "error",
+    "plan_registered", "ready", "baseline", "injected", "proof", "primary", "leader_key", "step", "damage", "until",
+    "heal_started", "healed", "load_started", "load_stopped", "authority", "autopsy", "interrupted", "error",
 }  # fmt: skip
 ALWAYS = {"injected", "proof", "until", "heal_started", "healed", "interrupted", "error"}
 SHAPES = {"PASS": "✓", "FAIL": "✕", "INVALID": "△"}

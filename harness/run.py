@@ -262,9 +262,7 @@ class Run:
     def found_damage(self, node: str, damaged: list[str]) -> None:
         """Somebody's monitoring found a damaged copy: that is the moment of detection."""
         self.damaged = node
-        now = time.monotonic_ns()
         self.events.write("damage", f"the scrub found damage on {node}: {damaged[0]}", node=node, pages=damaged[:20])
-        self.tell_step(f"scrub finds the damage on {node}", "detect", now)
 
     def damaged_node(self) -> str:
         """The node on which damage was found. Raises CouldNotTell when none was: a runbook has nothing to work on."""

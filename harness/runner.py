@@ -23,10 +23,22 @@ from harness.customers import Customers
 from harness.drill import Drill
 from harness.live import LiveView
 from harness.observer import Observer
+from harness.rehearsal import CannotRehearse, rehearse
 from harness.run import Run
 from harness.watcher import Watcher
 from judging.errors import CouldNotStart, CouldNotTell, DrillbookError
-from judging.evidence import COPY_COLUMNS, EVIDENCE_VERSION, Clock, EventLog, Plan, csv_gz, seal, sha256_of, write_atomically
+from judging.evidence import (
+    COPY_COLUMNS,
+    EVIDENCE_VERSION,
+    Clock,
+    EventLog,
+    Plan,
+    Planned,
+    csv_gz,
+    seal,
+    sha256_of,
+    write_atomically,
+)
 from judging.judge import EXIT_CODES, Verdict
 from judging.outage import SECOND_NS, SUSTAINED_NS
 from topologies import engine, images, startup
@@ -119,6 +131,11 @@ def make_plan(drill: Drill, options: Options, client: Any, found: images.Images)
         topology = drill.topology(**options.settings)
     except ValueError as error:
         raise CouldNotStart(str(error)) from error
+    body: list[Planned] | None = None
+    try:
+        body = rehearse(drill.body, topology)
+    except CannotRehearse as error:
+        degraded.append(f"the drill's body could not be rehearsed, so the verdict will be INVALID: {error}")
     return Plan(
         evidence_version=EVIDENCE_VERSION,
         drill=drill.name,
@@ -132,6 +149,7 @@ def make_plan(drill: Drill, options: Options, client: Any, found: images.Images)
         drill_kind=environment.DRILL_KIND,
         environment=environment.describe(client.version(), degraded=degraded),
         clock=Clock.now(),
+        body=body,
     )
 
 

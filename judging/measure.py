@@ -13,6 +13,7 @@ from judging.books import Books, audit
 from judging.evidence import Evidence, Model
 from judging.injections import Injection, injections
 from judging.outage import Service
+from judging.planned import check_body
 from judging.protection import Protection, guarantees_copy_elsewhere, integrate
 from judging.records import (
     AutopsyDone,
@@ -149,6 +150,7 @@ class Measurement(Model):
 def measure(evidence: Evidence) -> Measurement:
     """Every figure of a run, and every doubt about it. Damage to the files is a doubt, never an exception."""
     records = read(evidence)
+    check_body(records)
     service, rate_per_s, pause_ns = _service(records)
     injected = injections(records, probe_end_ns=service.end_ns if service is not None else None)
     books = audit(records)

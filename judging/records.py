@@ -70,6 +70,7 @@ class Intent(Data):
     id: str
     name: str
     target: str
+    args: dict[str, Any] = {}
 
 
 class Injected(Data):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from judging.records import LeaderKey, Primary, Records, Step
+from judging.records import Damage, LeaderKey, Primary, Records, Step
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +52,9 @@ def moments(records: Records, who: Takeover, before_ns: int, until_ns: int) -> d
     for _, step in records.of("step", Step):  # in order, so the last step of a role ends its segment
         if step.role in SEGMENTS and step.ok and before_ns < step.after_ns <= until_ns:
             found[step.role] = Seen(step.after_ns, f"step '{step.name}' (events.jsonl)")
+    for event, damage in records.of("damage", Damage) if records.version > 1 else ():  # before, a step told it, too
+        if before_ns < event.t_ns <= until_ns:
+            found["detect"] = Seen(event.t_ns, f"damage found on {damage.node} (events.jsonl)")
     return found
 
 

@@ -11,25 +11,32 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from judging.evidence import (
     COPY_COLUMNS,
     EVIDENCE_VERSION,
     PAYMENT_COLUMNS,
     SAMPLE_COLUMNS,
+    WITNESS_COLUMNS,
     Clock,
     LedgerCount,
     Load,
     Plan,
+    Planned,
+    PlannedFault,
+    PlannedStep,
+    PlannedUntil,
     ProbeCount,
     Targets,
+    WitnessCount,
     csv_text,
     seal,
     sha256_of,
@@ -47,6 +54,9 @@ LSN_PER_S = 60_000
 POSTGRES = ("dc1-a", "dc1-b", "dc2-a", "dc2-b", "dc3-a")
 NODES = (*POSTGRES, *(f"{c}-{n}" for c in ("dc1", "dc2", "dc3") for n in ("etcd", "haproxy", "bank")), "dc3-store")
 REGION_A = tuple(f"{c}-{n}" for c in ("dc1", "dc2") for n in ("a", "b", "etcd", "haproxy", "bank"))
+LATEST = 7  # the number of the payment that the probe sent latest of all
+CORES = 2
+WITNESS_SEES = {"cores": CORES, "wake_every_ms": 5, "sync_every_ms": 200, "degraded": []}
 LOAD_STARTS_S, BASELINE_S, BASELINE_ENDS_S = 19.0, 20.0, 25.0
 
 
@@ -69,6 +79,15 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Stall:
+    """The host itself stands still: `wake` a core, `sync` the disk, `cpu` somebody else burns both cores. Seconds of the run."""
+
+    from_s: float
+    to_s: float
+    kind: str = "sync"
+
+
+@dataclass(frozen=True)
 class FaultStory:
     """One fault. `at_s` is the last moment before it; all else is seconds from there. None: it did not happen."""
 
@@ -85,6 +104,7 @@ class FaultStory:
     leader_new_s: float | None = 11.1
     promoted_s: float = 17.4
     steps: tuple[Step, ...] = ()
+    damage_s: float | None = None  # a scrub finds the damage on `old`
     proved: bool | None = True  # False: the victim still answered; None: no proof was read
     injected: bool = True
     heal_s: float | None = 37.0
@@ -128,7 +148,12 @@ class Scenario:
     )
     interrupted: str | None = None
     seed: int = 7
-    version: int = EVIDENCE_VERSION  # of the evidence
+    version: int = EVIDENCE_VERSION  # of the evidence; what follows is of version 2 alone
+    body: bool = True  # the drill's body was registered
+    stalls: tuple[Stall, ...] = ()  # of the host, as its witness saw them
+    witness: bool = True  # one was promised and ran
+    observer_payments: int = 2  # of somebody who is not ours
+    service_level_s: float = 1.0
 
     @property
     def run_id(self) -> str:
@@ -155,6 +180,8 @@ def write_run(directory: Path, scenario: Scenario | None = None) -> Path:
     for name in ("copies", "autopsy", "logs"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     plan = _plan(story)
+    if story.version > 1:
+        plan = plan.model_copy(update={"body": _body(story), "witness": WITNESS_SEES if story.witness else None})
     write_atomically(directory / "plan.json", plan.model_dump_json(indent=2) + "\n")
     payments = Payments(story)
     _write_payments(directory, story, payments)
@@ -162,6 +189,10 @@ def write_run(directory: Path, scenario: Scenario | None = None) -> Path:
     write_atomically(directory / "samples.csv", csv_text(SAMPLE_COLUMNS, _samples(story)))
     _write_events(directory, story, payments)
     _write_logs(directory, story)
+    if story.version > 1:
+        write_atomically(directory / "logs" / "door.log", door_log([*payments.probe, *payments.locust], wall))
+        if story.witness:
+            _write_witness(directory, story)
     if not story.autopsy:
         (directory / "autopsy").rmdir()
     reseal(directory, story)
@@ -243,7 +274,7 @@ def _plan(story: Scenario) -> Plan:
             "settings": {"lease_s": 10, "loop_wait_s": 2, "synchronous_mode": "quorum"},
         },
         targets=story.targets,
-        load=Load(probe_interval_ms=story.probe_interval_ms),
+        load=_load(story),
         environment_class="lab-containers",
         drill_kind="test",
         environment={
@@ -260,6 +291,38 @@ def _plan(story: Scenario) -> Plan:
     )
 
 
+def _load(story: Scenario) -> Load:
+    if story.version == 1:
+        return Load(probe_interval_ms=story.probe_interval_ms)
+    return Load(probe_interval_ms=story.probe_interval_ms, service_level_s=story.service_level_s)
+
+
+def _body(story: Scenario) -> list[Planned] | None:
+    """What the drill would do, by its story: the same order in which its events are told."""
+    found: list[tuple[float, Planned]] = []
+    for fault in story.faults:
+        target = "primary" if fault.target == fault.old else fault.target
+        found.append((fault.at_s, PlannedFault(name=fault.name, target=target, args=_arguments(fault.name, target))))
+        found += [(fault.at_s + step.to_s, PlannedStep(name=step.name, role=step.role)) for step in fault.steps]
+    found += [(at_s, PlannedUntil(condition=name, within_s=within_s)) for at_s, (name, within_s, _, _) in _awaited(story)]
+    return [one for _, one in sorted(found, key=lambda one: one[0])] if story.body else None
+
+
+def _arguments(name: str, target: str) -> dict[str, Any]:
+    if name == "BitsFlipped":
+        return {"relation": "entries", "node": target, "page": 0}
+    first = {"CenterPowerLoss": "center", "PlannedSwitchover": "center", "RegionLoss": "region", "LinkBlackholed": "path"}
+    return {first.get(name, "node"): target}
+
+
+def _awaited(story: Scenario) -> list[tuple[float, tuple[str, float, bool, float]]]:
+    """When each condition was reached or given up, seconds of the run."""
+    last = story.faults[-1] if story.faults else None
+    return [
+        (story.ends_s - 1 if one[0] != "service_restored" or not last else last.at_s + 0.5 + one[3], one) for one in story.until
+    ]
+
+
 @dataclass
 class Row:
     key: str
@@ -272,6 +335,7 @@ class Row:
     credit: str
     amount_minor: int
     error: str = ""
+    committed_ns: int | None = None  # None: when it was done
 
     def cells(self) -> tuple[object, ...]:
         return tuple("" if (v := getattr(self, c)) is None else v for c in PAYMENT_COLUMNS)
@@ -286,6 +350,7 @@ class Payments:
         self.outages = [
             (ns(f.at_s + o.from_s), ns(f.at_s + o.to_s), o.late) for f in story.faults for o in f.outages if f.injected
         ]
+        self.drawn = Draws(story)
         self.probe = [self._pay("probe", n, due) for n, due in enumerate(self._due(story.probe_interval_ms / 1000))]
         rate = story.locust_rate_per_s
         self.locust = [self._pay("locust", n, due) for n, due in enumerate(self._due(1 / rate, 0.4 / rate))] if rate else []
@@ -302,12 +367,25 @@ class Payments:
             f"{self.story.run_id}-{source}-{number:06d}", due, sent, sent + self.dice.randrange(2_500_000, 6_000_000),
             201, "acknowledged", f"A{debit:04d}", f"A{credit:04d}", self.dice.randrange(100, 50_000),
         )  # fmt: skip
+        if self.story.version > 1:
+            self._as_in_version_2(row, source, number)
         for start, end, late in self.outages:
             if row.done_ns > start and row.due_ns < end:
                 self._suffer(row, start, end, late)
         if row.due_ns < ns(BASELINE_ENDS_S) and self.dice.random() > self.story.baseline_share:
             row.status, row.outcome = 503, "refused"
         return row
+
+    def _as_in_version_2(self, row: Row, source: str, number: int) -> None:
+        """Its key, accounts and amount follow from the seed; the latest of the probe is as late as its count says."""
+        if source == "probe":
+            row.key, row.debit, row.credit, row.amount_minor = self.drawn.of_probe(number)
+            if number == LATEST:
+                row.sent_ns = row.due_ns + round(self.story.late_ms_max * 1e6)
+                row.done_ns = row.sent_ns + 4_000_000
+        else:
+            row.key, row.debit, row.credit, row.amount_minor = self.drawn.of_customer(number)
+            row.due_ns = row.sent_ns
 
     def _suffer(self, row: Row, start: int, end: int, late: bool) -> None:
         if late:
@@ -332,7 +410,43 @@ class Payments:
             Row(f"{self.story.run_id}-ready-{n}", 0, 0, ns(14 + n), 201, "acknowledged", "A0000", "A0001", 1) for n in range(3)
         ]
         stands = [r for r in rows if (r.outcome == "acknowledged" and r.key not in gone) or r.key in kept]
+        if self.story.version > 1:
+            for row in rows:  # before it was acknowledged; in flight, when no answer came
+                row.committed_ns = max(row.sent_ns, row.done_ns - 1_000_000)
+                if row.outcome == "unknown":
+                    row.committed_ns = max(row.sent_ns, min(row.sent_ns + 1_000_000, begins))
+            own += [
+                Row(f"observer-{n:04d}", 0, 0, ns(22 + n), 201, "acknowledged", "A0002", "A0003", 7)
+                for n in range(self.story.observer_payments)
+            ]
         return sorted([*own, *stands], key=lambda r: r.key.encode())
+
+
+class Draws:
+    """Key, accounts and amount of each payment, as docs/evidence.md says that they follow from the seed."""
+
+    def __init__(self, story: Scenario) -> None:
+        self.run_id, self.pay_share, self.customers = story.run_id, Load().pay_share, Load().customers
+        self.accounts = sorted(f"A{n:04d}" for n in range(ACCOUNTS))
+        self.probe = random.Random(f"{story.seed}-probe")
+        self.customer = [random.Random(f"{story.seed}-customer-{n}") for n in range(self.customers)]
+        for choice in self.customer:
+            choice.uniform(0, 1)
+        self.looks = 0
+
+    def of_probe(self, number: int) -> tuple[str, str, str, int]:
+        return (f"{self.run_id}-p-{number:07d}", *self._draw(self.probe))
+
+    def of_customer(self, number: int) -> tuple[str, str, str, int]:
+        who, choice = number % self.customers, self.customer[number % self.customers]
+        while choice.random() >= self.pay_share:
+            choice.choice(self.accounts)
+            self.looks += 1
+        return (f"{self.run_id}-c-{who}-{number // self.customers:07d}", *self._draw(choice))
+
+    def _draw(self, choice: random.Random) -> tuple[str, str, int]:
+        debit, credit = choice.sample(self.accounts, 2)
+        return debit, credit, choice.randint(1, 1000)
 
 
 def _write_payments(directory: Path, story: Scenario, payments: Payments) -> None:
@@ -342,12 +456,13 @@ def _write_payments(directory: Path, story: Scenario, payments: Payments) -> Non
     write_atomically(directory / "probe.csv", csv_text(PAYMENT_COLUMNS, [r.cells() for r in recorded]))
     write_atomically(directory / "ledger.csv", csv_text(PAYMENT_COLUMNS, [r.cells() for r in locust]))
     started, stopped = ns(LOAD_STARTS_S), ns(story.ends_s)
+    looks = len(locust) // 4 if story.version == 1 else payments.drawn.looks
     probe_count = ProbeCount(
         scheduled=len(probe), recorded=len(recorded), interval_ms=story.probe_interval_ms, started_ns=started,
         stopped_ns=stopped, late_ms_max=story.late_ms_max, completed=True,
     )  # fmt: skip
     ledger_count = LedgerCount(
-        recorded=len(locust), locust_requests=len(locust) + story.locust_uncounted, looks=len(locust) // 4,
+        recorded=len(locust), locust_requests=len(locust) + story.locust_uncounted, looks=looks,
         started_ns=started, stopped_ns=stopped, completed=True,
     )  # fmt: skip
     write_atomically(directory / "probe.json", probe_count.model_dump_json(indent=2) + "\n")
@@ -362,7 +477,7 @@ def _gzip(path: Path, text: str) -> bytes:
 
 def _tables(rows: Sequence[Row], corrupt: Iterable[str]) -> dict[str, str]:
     """The three tables of one copy, with the named damage done to them."""
-    payments = [[r.key, r.debit, r.credit, r.amount_minor, wall(r.done_ns)] for r in rows]
+    payments = [[r.key, r.debit, r.credit, r.amount_minor, wall(r.committed_ns or r.done_ns)] for r in rows]
     entries = [
         [r.key, account, amount]
         for r in rows
@@ -397,8 +512,16 @@ def _write_copies(directory: Path, story: Scenario, payments: Payments) -> None:
             _gzip(directory / "copies" / f"{node}.{name}.csv.gz", text)
     if story.autopsy:
         on_disk = sorted([*payments.committed, *payments.lost], key=lambda r: r.key.encode())
-        dead = [r for r in on_disk if r.done_ns <= ns(story.faults[0].at_s + 1)]
+        dead = [r for r in on_disk if _before_death(story, r)]
         _gzip(directory / "autopsy" / f"{story.faults[0].old}.payments.csv.gz", _tables(dead, [])["payments"])
+
+
+def _before_death(story: Scenario, row: Row) -> bool:
+    """Whether the row reached the disk of the primary that died."""
+    first = story.faults[0]
+    if row.committed_ns is None:
+        return row.done_ns <= ns(first.at_s + 1)
+    return row.committed_ns <= ns(first.at_s + (first.outages[0].from_s if first.outages else 0.15))
 
 
 # What the database nodes say of themselves
@@ -458,23 +581,35 @@ def _samples(story: Scenario) -> list[tuple[object, ...]]:
 
 def _sample(story: Scenario, bases: Databases, node: str, asked: int, t_ns: int) -> tuple[object, ...]:
     if bases.down(node, t_ns):
-        return (asked, t_ns, node, 0, "", "", "", "", "", "", "connection refused")
+        return (asked, t_ns, node, 0, "", "", "", "", "", "" if story.version == 1 else "[]", "connection refused")
     primary, timeline = bases.reign(t_ns)
+    nothing = "" if story.version == 1 else "[]"
     if node != primary:
         lsn = bases.received(node, t_ns)
-        return (asked, t_ns, node, 1, 1, timeline, lsn, lsn, "", "", "")
+        return (asked, t_ns, node, 1, 1, timeline, lsn, lsn, "", nothing, "")
     names = story.sync_before if timeline == 1 else story.sync_after
     replication = [
         {
             "name": other,
             "state": "streaming",
-            "sync_state": "quorum" if other in names else "async",
+            "sync_state": ("quorum" if other in names else "async") if story.version == 1 else _sync_state(other, names),
             "flush_lsn": bases.received(other, t_ns),
         }
         for other in POSTGRES
         if other != node and not bases.down(other, t_ns)
     ]
     return (asked, t_ns, node, 1, 0, timeline, bases.lsn(t_ns), "", names, json.dumps(replication), "")
+
+
+def _sync_state(node: str, names: str) -> str:
+    """What pg_stat_replication says of a standby under these synchronous_standby_names."""
+    counted = re.match(r"(ANY )?(\d+) \((.*)\)", names)
+    listed = [name.strip('" ') for name in (counted[3] if counted else names).split(",")]
+    if node not in listed:
+        return "async"
+    if counted and counted[1]:
+        return "quorum"
+    return "sync" if listed.index(node) < (int(counted[2]) if counted else 1) else "potential"
 
 
 # What the harness did and saw
@@ -499,36 +634,37 @@ def _write_events(directory: Path, story: Scenario, payments: Payments) -> None:
          first_payment_s=14.2, full_redundancy_s=18.1)  # fmt: skip
     tell(18.5, "phase", "The steady state is proved.", name="steady")
     tell(18.6, "reach", "Every center reaches every other.", moment="before", cells=_cells(()))
-    tell(18.9, "load_started", "The probe starts.", source="probe")
-    tell(18.95, "load_started", "Locust starts.", source="locust")
+    _tell_load(tell, story, 18.9, 18.95, "load_started", "starts")
     tell(20.0, "phase", "The baseline is taken.", name="baseline")
     tell(25.0, "baseline", "Undisturbed for 5 s.", from_ns=ns(BASELINE_S), to_ns=ns(BASELINE_ENDS_S))
     if story.faults:
         tell(25.01, "phase", "The fault.", name="fault")
     for number, fault in enumerate(story.faults, 1):
-        _tell_fault(tell, f"f{number}", fault)
+        if number > 1 and story.version > 1:
+            tell(fault.at_s - 0.04, "phase", "The fault.", name="fault")
+        _tell_fault(tell, f"f{number}", fault, story.version)
     last = story.faults[-1] if story.faults else None
-    for condition, within_s, reached, waited_s in story.until:
-        at = story.ends_s - 1 if condition != "service_restored" or not last else last.at_s + 0.5 + waited_s
-        tell(at, "until", f"{condition}: {'reached' if reached else 'not reached'} after {waited_s} s.",
+    for at_s, (condition, within_s, reached, waited_s) in _awaited(story):
+        tell(at_s, "until", f"{condition}: {'reached' if reached else 'not reached'} after {waited_s} s.",
              condition=condition, within_s=within_s, reached=reached, waited_s=waited_s,
              seen="as awaited" if reached else "the last answer was 503")  # fmt: skip
     end = story.ends_s
     if story.interrupted:
         tell(end - 0.5, "interrupted", "The run was interrupted.", error=story.interrupted)
     tell(end - 0.2, "phase", "The load is drained.", name="drain")
-    tell(end + 0.1, "load_stopped", "Locust has stopped.", source="locust")
-    tell(end + 3.1, "load_stopped", "The probe has stopped.", source="probe")
+    _tell_load(tell, story, end + 3.1, end + 0.1, "load_stopped", "has stopped")
     authority = last.new if last and last.injected else first
     tell(end + 3.5, "phase", "Every copy is read back.", name="readback")
     tell(end + 3.6, "authority", f"{authority} is the primary at readback.", node=authority)
     tell(end + 3.7, "expected_copies", f"{len(story.copies)} copies are up.", nodes=list(story.copies))
     if story.autopsy and last:
         old = story.faults[0]
-        dead = [r for r in [*payments.committed, *payments.lost] if r.done_ns <= ns(old.at_s + 1)]
+        dead = [r for r in [*payments.committed, *payments.lost] if _before_death(story, r)]
         lsn = Databases(story).lsn(ns(old.at_s + 0.15)) + (512 if story.lost else 0)
         tell(old.at_s + 30, "autopsy", f"The disk of {old.old} holds {len(dead)} payments.",
              node=old.old, payments=len(dead), end_lsn=lsn)  # fmt: skip
+    if story.version > 1:
+        _tell_version_2(tell, story, payments)
     tell(end + 8.5, "phase", "The evidence is sealed.", name="seal")
     lines = [
         json.dumps({"seq": n, "t_ns": t, "wall": wall(t), "source": s, "kind": k, "text": text, "data": data})
@@ -537,10 +673,33 @@ def _write_events(directory: Path, story: Scenario, payments: Payments) -> None:
     write_atomically(directory / "events.jsonl", "\n".join(lines) + "\n")
 
 
-def _tell_fault(tell: Callable[..., None], fault_id: str, fault: FaultStory) -> None:
+def _tell_load(tell: Callable[..., None], story: Scenario, probe_s: float, locust_s: float, kind: str, word: str) -> None:
+    for at_s, name, origin in ((probe_s, "The probe", "probe"), (locust_s, "Locust", "locust")):
+        if story.version == 1:
+            tell(at_s, kind, f"{name} {word}.", source=origin)
+        else:
+            tell(at_s, kind, f"{name} {word}.", "customers", origin=origin)
+
+
+def _tell_version_2(tell: Callable[..., None], story: Scenario, payments: Payments) -> None:
+    keys = [row.key for row in payments.committed]
+    tell(story.ends_s + 4.5, "exempt_keys", "Keys that are nobody's.",
+         observers=exempt(keys, "observer-"), ready=exempt(keys, f"{story.run_id}-ready-"))  # fmt: skip
+    tell(story.ends_s + 8.2, "door_log", "The front door logged every payment.", "door",
+         payments=len(payments.probe) + len(payments.locust), dropped=0)  # fmt: skip
+
+
+def exempt(keys: Iterable[str], prefix: str) -> dict[str, Any]:
+    """Number and hash of the keys with that prefix."""
+    found = sorted((key for key in keys if key.startswith(prefix)), key=str.encode)
+    return {"count": len(found), "sha256": sha256_of_bytes("\n".join(found).encode())}
+
+
+def _tell_fault(tell: Callable[..., None], fault_id: str, fault: FaultStory, version: int) -> None:
     at = fault.at_s
     tell(at - 0.03, "intent", f"{fault.name} of {fault.target} is about to be injected.", id=fault_id, name=fault.name,
-         target=fault.target, args={}, effect={"down": list(fault.down), "cut": list(fault.cut)},
+         target=fault.target, args=_arguments(fault.name, fault.target) if version > 1 else {},
+         effect={"down": list(fault.down), "cut": list(fault.cut)},
          undo=f"start {', '.join(fault.down) or 'nothing'}")  # fmt: skip
     if not fault.injected:
         return
@@ -548,9 +707,12 @@ def _tell_fault(tell: Callable[..., None], fault_id: str, fault: FaultStory) -> 
          id=fault_id, before_ns=ns(at), after_ns=ns(at + fault.inject_s))  # fmt: skip
     if fault.proved is not None:
         tell(at + fault.inject_s + 0.8, "proof", f"{fault.name} is {'proved' if fault.proved else 'not proved'}.",
-             id=fault_id, proved=fault.proved, checks=_checks(fault))  # fmt: skip
+             id=fault_id, proved=fault.proved, checks=_checks(fault, version))  # fmt: skip
+        lost = (fault.target,) if version == 1 else _lost_centers(fault)
         tell(at + fault.inject_s + 0.9, "reach", "Center to center, during the fault.",
-             moment="during", cells=_cells((fault.target,)))  # fmt: skip
+             moment="during", cells=_cells(lost))  # fmt: skip
+    if fault.damage_s is not None:
+        tell(at + fault.damage_s, "damage", f"A scrub found damage on {fault.old}.", node=fault.old, pages=["entries page 0"])
     _tell_takeover(tell, fault)
     for step in fault.steps:
         tell(at + step.to_s, "step", f"{step.name} took {step.to_s - step.from_s:.1f} s.", name=step.name,
@@ -562,6 +724,9 @@ def _tell_fault(tell: Callable[..., None], fault_id: str, fault: FaultStory) -> 
         if fault.healed is not None:
             tell(at + fault.heal_s + 4, "healed", f"{fault.name} is healed.", id=fault_id, ok=fault.healed,
                  error="" if fault.healed else "dc1-a did not start within 60 s")  # fmt: skip
+        if version > 1 and fault.down:
+            tell(at + fault.heal_s + 4.3, "primary", f"{fault.new} is the primary, and all are back.",
+                 node=fault.new, roles=_roles(fault.new, ()))  # fmt: skip
         tell(at + fault.heal_s + 5, "reach", "Center to center, after the fault.", moment="after", cells=_cells(()))
 
 
@@ -589,13 +754,32 @@ def _cells(lost: Sequence[str]) -> list[dict[str, Any]]:
     return [{"source": a, "target": b, "ok": not {a, b} & set(lost)} for a in centers for b in centers if a != b]
 
 
-def _checks(fault: FaultStory) -> list[dict[str, Any]]:
+def _lost_centers(fault: FaultStory) -> tuple[str, ...]:
+    return tuple(c for c in ("dc1", "dc2", "dc3") if all(n in fault.down for n in NODES if n.startswith(c)))
+
+
+def _victim(subject: str, fault: FaultStory) -> dict[str, Any]:
+    """What was read back from a victim: of a death its exit code, of a cut its packets."""
+    happened = bool(fault.proved)
+    if subject in fault.down:
+        expected = "killed (exit code 137), port closed"
+        seen = "exited, exit code 137, port 5432 closed" if happened else "running, exit code 0, port 5432 open"
+    elif subject in fault.cut:
+        expected, seen = "packets dropped", "17 packets dropped" if happened else "no rule"
+    else:
+        expected, seen = "changed", "changed" if happened else "as before"
+    return {"subject": subject, "side": "victim", "expected": expected, "seen": seen, "ok": happened}
+
+
+def _checks(fault: FaultStory, version: int) -> list[dict[str, Any]]:
     victims = [*fault.down, *fault.cut] or [fault.target]
     checks: list[dict[str, Any]] = [
         {"subject": v, "side": "victim", "expected": "no answer", "seen": "no answer" if fault.proved else "answers",
          "ok": bool(fault.proved)}
         for v in victims
     ]  # fmt: skip
+    if version > 1:
+        checks = [_victim(v, fault) for v in victims]
     return checks + [
         {"subject": n, "side": "bystander", "expected": "answers", "seen": "answers", "ok": True}
         for n in NODES
@@ -605,7 +789,8 @@ def _checks(fault: FaultStory) -> list[dict[str, Any]]:
 
 def _write_logs(directory: Path, story: Scenario) -> None:
     lines: dict[str, list[tuple[float, str]]] = {}
-    for node in (*POSTGRES, "dc1-etcd", "dc2-etcd", "dc3-etcd", "dc1-haproxy", "dc2-haproxy", "dc1-bank", "dc2-bank"):
+    some = (*POSTGRES, "dc1-etcd", "dc2-etcd", "dc3-etcd", "dc1-haproxy", "dc2-haproxy", "dc1-bank", "dc2-bank")
+    for node in some if story.version == 1 else NODES:
         lines[node] = [(3.0, "starting"), (11.5, "ready")]
     for f in (f for f in story.faults if f.injected and f.new != f.old):
         at = f.at_s
@@ -623,9 +808,88 @@ def _write_logs(directory: Path, story: Scenario) -> None:
             (at + f.promoted_s + 1.0, f"Server postgres/{f.new} is UP, reason: Layer7 check passed"),
         ]
         lines["dc2-bank"] += [(at + f.promoted_s + 1.4, f"writes go to {f.new}")]
+    for f in story.faults if story.version > 1 else ():
+        for node in f.down if f.heal_s is not None and f.injected else ():
+            lines[node] += [(f.at_s + f.heal_s + 4.0, "starting again")]  # type: ignore[operator]
     for node, told in lines.items():
         stamped = [f"{wall(ns(at))[:-1]}000Z {text}" for at, text in sorted(told)]
         write_atomically(directory / "logs" / f"{node}.log", "\n".join(stamped) + "\n")
+
+
+# What others wrote down: the front door, and the witness on the host
+
+
+class Sent(Protocol):
+    """What the front door saw of a payment."""
+
+    key: str
+    sent_ns: int
+    done_ns: int
+    status: int | None
+
+
+def door_log(rows: Sequence[Sent], wall_of: Callable[[int], str]) -> str:
+    """Each payment as HAProxy logs it when it is over."""
+    lines = []
+    for row in sorted(rows, key=lambda r: (r.done_ns, r.key)):
+        at = datetime.fromisoformat(wall_of(row.sent_ns + 100_000)).timestamp()
+        took_ms = (row.done_ns - row.sent_ns) // 1_000_000
+        status, end = (row.status, "--") if row.status is not None else (-1, "CH")
+        stamp = f"{wall_of(row.done_ns)[:-1]}000Z"
+        lines.append(f"{stamp} pay key={row.key} status={status} at={at:.3f} took={took_ms} end={end}\n")
+    return "".join(lines)
+
+
+def _write_witness(directory: Path, story: Scenario) -> None:
+    rows = [*_wakes(story), *_syncs(story), *_loads(story)]
+    write_atomically(directory / "witness.csv", csv_text(WITNESS_COLUMNS, sorted(rows, key=lambda r: (r[1], r[2], str(r[3])))))
+    count = WitnessCount(
+        started_ns=ns(0.5), stopped_ns=ns(story.ends_s + 3), rows=len(rows), completed=True, cores=CORES, degraded=[]
+    )
+    write_atomically(directory / "witness.json", count.model_dump_json(indent=2) + "\n")
+
+
+WitnessRow = tuple[int, int, str, int | str, int | str, str]
+
+
+def _spans(story: Scenario, every_s: float) -> list[tuple[float, float]]:
+    """From the start of the witness to its end."""
+    return [(0.5 + n * every_s, 0.5 + (n + 1) * every_s) for n in range(round((story.ends_s + 2.5) / every_s))]
+
+
+def _wakes(story: Scenario) -> Iterator[WitnessRow]:
+    """A wake that is late for longer than a span makes one long row: the thread slept."""
+    for core in range(CORES):
+        until = 0.0
+        for start, end in _spans(story, 0.1):
+            stall = next((s for s in story.stalls if s.kind == "wake" and start <= s.from_s < end), None)
+            if start < until and stall is None:
+                continue
+            late = 180_000 if stall is None else round((stall.to_s - stall.from_s) * 1e9)
+            until = end if stall is None else max(end, stall.to_s)
+            at_ns = ns(start + 0.05 if stall is None else stall.from_s)
+            yield ns(start), ns(until), "wake", core, late, json.dumps({"at_ns": at_ns})
+
+
+def _syncs(story: Scenario) -> Iterator[WitnessRow]:
+    stalls = [s for s in story.stalls if s.kind == "sync"]
+    for start, _ in _spans(story, 0.2):
+        if any(s.from_s <= start < s.to_s for s in stalls):
+            continue  # the write before is not over
+        yield ns(start), ns(start + 0.003), "sync", "", 3_000_000, "{}"
+    for s in stalls:
+        yield ns(s.from_s), ns(s.to_s), "sync", "", ns(s.to_s) - ns(s.from_s), "{}"
+
+
+def _loads(story: Scenario) -> Iterator[WitnessRow]:
+    for start, end in _spans(story, 0.5):
+        stalled = any(s.kind == "cpu" and s.from_s < end and s.to_s > start for s in story.stalls)
+        capacity = round((end - start) * CORES * 1e9)
+        busy, ours = (capacity, capacity // 2) if stalled else (capacity // 3, capacity // 4)
+        used = {"busy_ns": busy, "idle_ns": capacity - busy, "steal_ns": 0, "ours_ns": ours, "dirty_kb": 900, "writeback_kb": 0}
+        pressed = {"cpu_some_us": 400_000 if stalled else 20_000, "io_some_us": 9_000, "io_full_us": 2_000, "memory_some_us": 0}
+        yield ns(start), ns(end), "pressure", "", "", json.dumps(pressed)
+        yield ns(start), ns(end), "cpu", "", "", json.dumps(used)
 
 
 # Scenarios with a name
@@ -670,6 +934,14 @@ SCENARIOS: dict[str, Scenario] = {
         drill="planned-switchover", claim="Service moves to the other center and back within seconds, losing nothing.",
         faults=(_THERE, _BACK), ends_s=72, targets=Targets(interruption_s=5, lost_transactions=0),
         sync_after='2 ("dc2-b","dc1-a")', until=(("service_restored", 30, True, 2.9),)),
+    "disk-corruption": Scenario(
+        drill="disk-corruption", claim="Bits flip under the primary's ledger: a scrub finds it and a clean copy takes over.",
+        faults=(replace(_THERE, name="BitsFlipped", target="dc1-a", inject_s=0.3, outages=(Outage(9.5, 10.7),), damage_s=6.1,
+                        leader_gone_s=9.7, leader_new_s=9.9, promoted_s=10.3, heal_s=24.0,
+                        steps=(Step("move the primary to a clean copy", "promote", 6.2, 10.4),
+                               Step("rebuild the damaged node", None, 20.4, 23.8))),),
+        ends_s=60, targets=Targets(detect_s=60, interruption_s=5, lost_transactions=0),
+        until=(("service_restored", 60, True, 13.4),)),
     "missing-copy": Scenario(missing_copies=("dc2-b",)),
     "interrupted": Scenario(interrupted="SIGINT"),
 }  # fmt: skip

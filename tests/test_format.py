@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from harness import rehearsal
+from harness.drill import catalogue, load_drill
 from harness.handover import judge_run
-from judging.evidence import EventLog, Evidence, Event, Plan, seal, sha256_of, sha256_of_bytes
+from harness.rehearsal import CannotRehearse, rehearse
+from harness.run import Run
+from judging.evidence import Event, EventLog, Evidence, Plan, PlannedFault, PlannedUntil, seal, sha256_of, sha256_of_bytes
+from judging.planned import check_body
 from judging.records import read
-from tests.synthetic import SCENARIOS, Scenario, reseal, write_run
+from tests.synthetic import SCENARIOS, FaultStory, Scenario, reseal, write_run
+from topologies.two_region_three_center import two_region_three_center
 
 VERSION_1: dict[str, dict[str, str]] = json.loads((Path(__file__).parent / "data" / "version1.json").read_text(encoding="utf-8"))
 NEWER = {"body", "witness", "service_level_s", "prev", "chain_head"}
@@ -93,3 +100,121 @@ def test_the_seal_holds_the_end_of_the_chain(tmp_path: Path) -> None:
     assert manifest["chain_head"] == sha256_of_bytes((directory / "events.jsonl").read_bytes().splitlines()[-1])
     path.write_text(json.dumps({**manifest, "chain_head": "0" * 64}))
     assert [doubt for doubt in doubts(directory) if "does not end where manifest.json says" in doubt]
+
+
+# --- The registered body ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", catalogue())
+def test_every_drill_can_be_rehearsed(name: str) -> None:
+    drill = load_drill(name)
+    body = rehearse(drill.body, drill.topology())
+    assert [one for one in body if isinstance(one, PlannedFault)]
+    assert [one for one in body if isinstance(one, PlannedUntil)]
+
+
+def test_a_rehearsal_tells_what_a_drill_does_in_order() -> None:
+    drill = load_drill("region-loss")
+    told = [one.model_dump() for one in rehearse(drill.body, drill.topology())]
+    assert told[0] == {"kind": "fault", "name": "RegionLoss", "target": "A", "args": {"region": "A"}}
+    assert {"kind": "step", "name": "give region A up", "role": "decide"} in told
+    assert told[-1] == {"kind": "until", "condition": "replicas_caught_up", "within_s": 60.0}
+    assert [one["role"] for one in told if one["kind"] == "step"] == ["detect", "decide", None, "promote", "reroute", None, None]
+
+
+def named_by_an_answer(run: Run) -> None:
+    run.step(f"restart {run.cluster.wait_primary(within_s=1).name}", lambda cluster: cluster)
+
+
+def in_need_of_an_answer(run: Run) -> None:
+    (only,) = run.cluster.databases()
+    run.step(f"restart {only}", lambda cluster: cluster)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"), [(named_by_an_answer, "depends on what it sees"), (in_need_of_an_answer, "needs an answer")]
+)
+def test_a_body_that_depends_on_answers_cannot_be_rehearsed(body: Callable[[Run], None], why: str) -> None:
+    with pytest.raises(CannotRehearse, match=why):
+        rehearse(body, two_region_three_center())
+
+
+def endless(run: Run) -> None:
+    time.sleep(1)
+    run.reach("after")
+
+
+def test_a_body_that_does_not_end_cannot_be_rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsal, "WITHIN_S", 0.1)
+    with pytest.raises(CannotRehearse, match="did not end"):
+        rehearse(endless, two_region_three_center())
+
+
+def nothing(events: list[dict[str, Any]]) -> None:
+    del events
+
+
+def body_doubts(directory: Path, change: Callable[[list[dict[str, Any]]], object]) -> list[str]:
+    """The doubts about the body after the events were changed, chained and sealed anew: nothing but the plan contradicts."""
+    path = directory / "events.jsonl"
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    change(events)
+    path.write_text("".join(json.dumps({**event, "seq": n}) + "\n" for n, event in enumerate(events)))
+    reseal(directory)
+    records = read(Evidence(directory))
+    check_body(records)
+    return records.doubts
+
+
+def exchange(events: list[dict[str, Any]]) -> None:
+    one, other = (n for n, event in enumerate(events) if event["kind"] == "until")
+    events[one], events[other] = events[other], events[one]
+
+
+def steps(events: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"seq": 0, **of_kind(events, "until"), "kind": "step", "data": {
+        "name": "one more", "role": None, "before_ns": 1, "after_ns": 2, "ok": True, "error": ""}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (nothing, None),
+        (lambda events: events.remove(of_kind(events, "until")), "number 2: expected await service_restored within 120 s; seen"),
+        (exchange, "number 2: expected await service_restored"),
+        (lambda events: of_kind(events, "until")["data"].update(within_s=600), "seen await service_restored within 600 s"),
+        (lambda events: of_kind(events, "intent")["data"].update(target="dc2"), "seen fault CenterPowerLoss of dc2"),
+        (lambda events: of_kind(events, "intent")["data"].update(args={"center": "dc2"}), "number 1"),
+        (lambda events: events.insert(-1, steps(events)), "number 4: expected nothing more; seen step 'one more'"),
+        (lambda events: events.insert(-1, of_kind(events, "injected")), "more than one event of kind injected"),
+    ],
+)
+def test_events_that_are_not_the_registered_body_are_a_doubt(
+    change: Callable[[list[dict[str, Any]]], object], expected: str | None, tmp_path: Path
+) -> None:
+    told = body_doubts(write_run(tmp_path / "run", Scenario(ends_s=50)), change)
+    assert bool(told) == bool(expected)
+    assert expected is None or any(expected in doubt for doubt in told), told
+
+
+def test_primary_in_the_plan_is_whoever_it_was(tmp_path: Path) -> None:
+    story = Scenario(faults=(replace(FaultStory(), name="NodeKilled", target="dc1-a", down=("dc1-a",)),), ends_s=50)
+    directory = write_run(tmp_path / "run", story)
+    plan = json.loads((directory / "plan.json").read_text())
+    assert plan["body"][0] == {"kind": "fault", "name": "NodeKilled", "target": "primary", "args": {"node": "primary"}}
+    assert body_doubts(directory, nothing) == []
+    told = body_doubts(directory, lambda events: of_kind(events, "primary")["data"].update(node="dc2-a"))
+    assert any("number 1: expected fault NodeKilled of primary; seen fault NodeKilled of dc1-a" in doubt for doubt in told)
+
+
+def test_a_run_whose_body_was_not_registered_is_a_doubt(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run", Scenario(ends_s=50, body=False))
+    assert any("could not be rehearsed" in doubt for doubt in body_doubts(directory, nothing))
+
+
+def test_a_run_that_ended_early_need_not_have_done_all(tmp_path: Path) -> None:
+    story = replace(SCENARIOS["interrupted"], ends_s=50)
+
+    def cut(events: list[dict[str, Any]]) -> None:
+        events.remove(next(event for event in reversed(events) if event["kind"] == "until"))
+
+    told = body_doubts(write_run(tmp_path / "run", story), cut)
+    assert [doubt for doubt in told if "plan" in doubt] == []

@@ -447,7 +447,7 @@ def test_time_between_samples_counts_only_when_a_payment_was_acknowledged_in_it(
     ("name", "words"),
     [
         ("no-proof", ("f1", "no proof")),
-        ("no-op", ("f1", "not proved", "dc2-b", "expected no answer", "seen answers")),
+        ("no-op", ("f1", "not proved", "dc2-b", "expected killed", "seen running")),
         ("zero-load", ("Locust", "f1")),
         ("missing-copy", ("dc2-b", "not read back")),
         ("interrupted", ("interrupted", "SIGINT")),
