@@ -147,11 +147,25 @@ def active_faults(directory: Path) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def acts_by_hand(directory: Path) -> list[dict[str, Any]]:
+    """The record of what hands did, oldest first; a line that nobody finished stands for an act that is not known."""
+    path = directory / BY_HAND
+    acts: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
+        try:
+            act = json.loads(line)
+        except ValueError:
+            act = None
+        acts.append(act if isinstance(act, dict) else {"kind": "unreadable", "wall": "", "data": {}})
+    return acts
+
+
 def record(directory: Path, kind: str, **data: Any) -> None:
-    """Append to the record of what hands did, durably, before and after it is done."""
+    """Append to the record of what hands did, durably, before and after it is done. While a drill runs, the runner tells it."""
+    act = {"kind": kind, "t_ns": time.monotonic_ns(), "wall": wall_now(), "data": data}
     with (directory / BY_HAND).open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        file.write(json.dumps({"kind": kind, "wall": wall_now(), "data": data}) + "\n")
+        file.write(json.dumps(act) + "\n")
         file.flush()
         os.fsync(file.fileno())
 

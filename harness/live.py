@@ -133,6 +133,16 @@ class LiveView:
         with self._lock:
             self._tell("note", text, noteworthy=True, always=True)
 
+    def anchors(self, hashes: dict[str, str]) -> None:
+        """What shows any later change of the run to whoever keeps this output: hashes (SHA-256, hex) by what they are of."""
+        with self._lock:
+            live = self._live
+        for name, value in hashes.items():
+            if live is None:
+                self._write(f"{name:<10} {value}")
+            else:  # above what is redrawn, where it stays
+                live.console.print(f"{name:<10} {value}", soft_wrap=True)
+
     def numbers(
         self,
         acknowledged_per_s: float | None = None,

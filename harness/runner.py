@@ -21,11 +21,13 @@ import requests
 from harness import environment
 from harness.customers import Customers
 from harness.drill import Drill
+from harness.hold import acts_by_hand
 from harness.live import LiveView
 from harness.observer import Observer
 from harness.rehearsal import CannotRehearse, rehearse
 from harness.run import Run
 from harness.watcher import Watcher
+from judging.books import OBSERVER_PREFIX
 from judging.errors import CouldNotStart, CouldNotTell, DrillbookError
 from judging.evidence import (
     COPY_COLUMNS,
@@ -37,6 +39,7 @@ from judging.evidence import (
     csv_gz,
     seal,
     sha256_of,
+    sha256_of_bytes,
     write_atomically,
 )
 from judging.judge import EXIT_CODES, Verdict
@@ -81,6 +84,7 @@ def run_drill(drill: Drill, options: Options) -> Result:
     plan = make_plan(drill, options, client, found)
     directory, events = register(plan, options)
     with LiveView(plan.drill, plan.claim, interactive=options.interactive) as view, signals_as_interrupts(view):
+        view.anchors({"plan hash": sha256_of(directory / "plan.json")})
         events.listeners.append(view.event)
         watcher = Watcher(plan.run_id, log=directory / "harness.log")
         interrupted, started = False, False
@@ -316,6 +320,7 @@ def compare_copies(cluster: Cluster, directory: Path, events: EventLog) -> None:
     wait_replayed(cluster, events)
     primary = cluster.wait_primary(within_s=30)
     events.write("authority", f"{primary.name} is the copy that counts", node=primary.name)
+    tell_exempt_keys(cluster, primary.name, events)
     expected = [n.name for n in cluster.databases()]
     events.write("expected_copies", f"expected copies: {', '.join(expected)}", nodes=expected)
     (directory / "copies").mkdir(exist_ok=True)
@@ -332,6 +337,20 @@ def compare_copies(cluster: Cluster, directory: Path, events: EventLog) -> None:
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(read, expected))
+
+
+def tell_exempt_keys(cluster: Cluster, authority: str, events: EventLog) -> None:
+    """Keys in no ledger of ours that are no phantoms, as the authority itself counts them."""
+
+    def told(prefix: str) -> dict[str, Any]:
+        query = "SELECT key FROM payments WHERE starts_with(key, %s) ORDER BY key"
+        rows = wait_for(lambda: [cluster.sql(authority, query, prefix)], within_s=COPY_WITHIN_S, what=f"keys with {prefix}")[0]
+        keys = [str(row[0]) for row in rows]
+        return {"count": len(keys), "sha256": sha256_of_bytes("\n".join(keys).encode())}
+
+    observers, ready = told(OBSERVER_PREFIX), told(f"{cluster.run_id}-ready-")
+    text = f"{observers['count']} payments of observers and {ready['count']} of our own are in no ledger"
+    events.write("exempt_keys", text, source="databases", observers=observers, ready=ready)
 
 
 def wait_replayed(cluster: Cluster, events: EventLog) -> None:
@@ -360,16 +379,27 @@ def seal_and_take_down(client: Any, plan: Plan, directory: Path, events: EventLo
     """False when the engine would not let something go: then the watcher goes on."""
     gone = False
     try:
+        tell_acts_by_hand(directory, events)
         events.write("phase", "phase: seal", name="seal")
         events.listeners.clear()
         events.close()
         seal(directory, run_id=plan.run_id)
+        view.anchors({"chain head": events.head, "seal": sha256_of(directory / "manifest.json")})
     finally:
         if not keep:
             gone = take_down(client, plan, directory, view)
     if keep:
         view.message(f"kept: the topology stands; end it with 'drillbook down {plan.run_id}'")
     return keep or gone
+
+
+def tell_acts_by_hand(directory: Path, events: EventLog) -> None:
+    """What hands did beside the drill becomes part of the chain; what they do between here and the seal is in it as a file."""
+    for act in acts_by_hand(directory):
+        data = act.get("data") or {}
+        what = f"{act.get('kind')} of {data.get('name') or data.get('id') or 'something'}"
+        told = {"act": act.get("kind"), "wall": act.get("wall"), "at_ns": act.get("t_ns")}
+        events.write("by_hand", f"by hand: {what}", source="hands", durable=True, **told, did=data)
 
 
 def take_down(client: Any, plan: Plan, directory: Path, view: LiveView) -> bool:

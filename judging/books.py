@@ -7,8 +7,18 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from judging.evidence import COPY_COLUMNS
-from judging.records import Authority, AutopsyDone, ExpectedCopies, Records, attempt, both_ledgers, topology_centers
+from judging.evidence import COPY_COLUMNS, sha256_of_bytes
+from judging.records import (
+    Authority,
+    AutopsyDone,
+    ExemptKeys,
+    ExpectedCopies,
+    Keys,
+    Records,
+    attempt,
+    both_ledgers,
+    topology_centers,
+)
 
 OBSERVER_PREFIX = "observer-"  # keys of clients that are not ours and check us
 PAYMENT = ["debit", "credit", "amount_minor"]
@@ -83,6 +93,8 @@ def audit(records: Records) -> Books:
         if payments is not None and entries is not None:
             books.duplicated = _duplicated(payments, entries)
     present = None if payments is None else payments["key"]
+    if present is not None and records.version > 1:
+        _check_exempt_keys(records, present)
     books.counts = [_count(source, ledger, present) for source, ledger in both_ledgers(records) if ledger is not None]
     if payments is not None and records.probe is not None and records.ledger is not None:
         _audit_ledgers(records, books, payments, pd.concat([records.probe, records.ledger], ignore_index=True))
@@ -93,6 +105,22 @@ def audit(records: Records) -> Books:
 def _table(records: Records, node: str, table: str) -> pd.DataFrame | None:
     name = f"copies/{node}.{table}.csv.gz"
     return attempt(records.evidence, name, lambda: records.evidence.copy(node, table), records.doubts)
+
+
+def _check_exempt_keys(records: Records, present: pd.Series[str]) -> None:
+    """Keys that are no phantoms are told by number and hash at readback: nobody can hide a payment among them afterwards."""
+    told = records.of("exempt_keys", ExemptKeys)
+    if len(told) != 1:
+        records.doubt(f"Expected one event of the exempt keys (observer-, -ready-); seen {len(told)}.")
+        return
+    prefixes = {"observers": OBSERVER_PREFIX, "ready": f"{records.plan.run_id}-ready-" if records.plan else OBSERVER_PREFIX}
+    for name, prefix in prefixes.items():
+        expected: Keys = getattr(told[0][1], name)
+        keys = sorted(present[present.str.startswith(prefix)], key=str.encode)
+        if (len(keys), sha256_of_bytes("\n".join(keys).encode())) != (expected.count, expected.sha256):
+            records.doubt(
+                f"Expected the {expected.count} keys that began with {prefix} at readback; seen {len(keys)}, or others."
+            )
 
 
 # Every payment, looked up

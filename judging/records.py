@@ -160,7 +160,7 @@ class Ended(Data):
 
 class ByHand(Data):
     act: str
-    wall: str = ""
+    did: dict[str, Any] = {}
 
 
 class Keys(Data):
@@ -335,8 +335,8 @@ def _check_plan(records: Records) -> None:
 
 def _check_version_2(records: Records) -> None:
     _check_chain(records)
-    for event, by_hand in records.of("by_hand", ByHand):
-        what = event.data.get("name") or event.data.get("id") or "something"
+    for _, by_hand in records.of("by_hand", ByHand):
+        what = by_hand.did.get("name") or by_hand.did.get("id") or "something"
         records.doubt(f"Somebody worked on the topology by hand while the drill ran: {by_hand.act} of {what}.")
     if records.plan is not None and records.plan.witness is not None:
         evidence, doubts = records.evidence, records.doubts

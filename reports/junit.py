@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -23,7 +23,14 @@ class Case:
     time_s: float = 0.0
 
 
-def junit_xml(measurement: Measurement, verdict: Verdict, figures: list[FigureRow], words: Words) -> str:
+def junit_xml(
+    measurement: Measurement,
+    verdict: Verdict,
+    figures: list[FigureRow],
+    words: Words,
+    anchors: Mapping[str, str | None] | None = None,
+) -> str:
+    """`anchors`: hashes that show any later change of the run to whoever keeps this file; one that is None is not known."""
     cases = [_verdict_case(verdict, words), *_target_cases(figures, words), *_invariant_cases(measurement, words)]
     suite = ElementTree.Element(
         "testsuite",
@@ -37,6 +44,9 @@ def junit_xml(measurement: Measurement, verdict: Verdict, figures: list[FigureRo
     properties = ElementTree.SubElement(suite, "properties")
     for name in ("run_id", "topology", "seed", "environment_class", "drill_kind", "evidence_version"):
         ElementTree.SubElement(properties, "property", name=name, value=_clean(str(getattr(verdict, name))))
+    for name, value in (anchors or {}).items():
+        if value is not None:
+            ElementTree.SubElement(properties, "property", name=name, value=_clean(value))
     for case in cases:
         _add(suite, case, verdict)
     root = ElementTree.Element("testsuites")

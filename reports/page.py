@@ -11,7 +11,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from judging.evidence import Evidence
+from judging.errors import EvidenceError
+from judging.evidence import Evidence, sha256_of
 from judging.judge import Verdict
 from judging.measure import FaultMeasurement, Measurement
 from judging.sentence import one_sentence, seconds, what_happened
@@ -46,7 +47,20 @@ def render(evidence: Evidence, measurement: Measurement, verdict: Verdict, *, la
     }  # fmt: skip
     view["unreadable"] = sources.unreadable
     page = _templates().get_template("report.html.j2").render(view)
-    return {"report.html": page, "junit.xml": junit_xml(measurement, verdict, figures, text)}
+    return {"report.html": page, "junit.xml": junit_xml(measurement, verdict, figures, text, anchors(evidence, verdict))}
+
+
+def anchors(evidence: Evidence, verdict: Verdict) -> dict[str, str | None]:
+    """Hashes of the plan, of the last event and of the seal, as the run's directory has them now; None: it has none."""
+    try:
+        head = evidence.manifest.chain_head if evidence.manifest is not None else None
+    except EvidenceError:
+        head = None  # the verdict says that the seal is broken
+    return {
+        "plan_sha256": sha256_of(evidence.path("plan.json")),
+        "chain_head": head,
+        "manifest_sha256": verdict.manifest_sha256,
+    }
 
 
 @cache

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from xml.etree import ElementTree
 
 import pytest
 from pydantic import ValidationError
@@ -16,12 +19,17 @@ from pydantic import ValidationError
 from harness import rehearsal
 from harness.drill import catalogue, load_drill
 from harness.handover import judge_run
+from harness.hold import record
+from harness.live import LiveView
 from harness.rehearsal import CannotRehearse, rehearse
 from harness.run import Run
-from judging.evidence import Event, EventLog, Evidence, Plan, PlannedFault, PlannedUntil, seal, sha256_of, sha256_of_bytes
+from harness.runner import tell_acts_by_hand, tell_exempt_keys
+from judging.evidence import Event, EventLog, Evidence, Plan, PlannedFault, PlannedUntil, csv_gz, seal, sha256_of, sha256_of_bytes
+from judging.measure import measure
 from judging.planned import check_body
 from judging.records import read
-from tests.synthetic import SCENARIOS, FaultStory, Scenario, reseal, write_run
+from reports.page import render
+from tests.synthetic import SCENARIOS, FaultStory, Scenario, exempt, reseal, write_run
 from topologies.two_region_three_center import two_region_three_center
 
 VERSION_1: dict[str, dict[str, str]] = json.loads((Path(__file__).parent / "data" / "version1.json").read_text(encoding="utf-8"))
@@ -218,3 +226,82 @@ def test_a_run_that_ended_early_need_not_have_done_all(tmp_path: Path) -> None:
 
     told = body_doubts(write_run(tmp_path / "run", story), cut)
     assert [doubt for doubt in told if "plan" in doubt] == []
+
+
+# --- Exempt keys, acts by hand, anchors -------------------------------------------------------------------------------
+def sealed_anew(directory: Path, node: str, change: Callable[[str], str]) -> list[str]:
+    """The doubts after the payments of one copy were changed and all was sealed anew."""
+    path = directory / f"copies/{node}.payments.csv.gz"
+    csv_gz(path, change(gzip.decompress(path.read_bytes()).decode()).encode())
+    reseal(directory)
+    return measure(Evidence(directory)).doubts
+
+
+def test_a_payment_under_a_key_that_is_nobodys_is_a_doubt(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run", Scenario(ends_s=50))
+    assert measure(Evidence(directory)).doubts == []
+
+    def rename(text: str) -> str:
+        first = next(line for line in text.splitlines() if "-p-" in line)
+        return text.replace(first, "observer-9999" + first[first.index(",") :])
+
+    told = sealed_anew(directory, "dc2-a", rename)
+    assert "Expected the 2 keys that began with observer- at readback; seen 3, or others." in told
+
+
+def test_exempt_keys_that_nobody_counted_are_a_doubt(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run", Scenario(ends_s=50))
+    edited(directory, lambda events: events.remove(of_kind(events, "exempt_keys")), chain=True)
+    assert any("exempt keys" in doubt for doubt in measure(Evidence(directory)).doubts)
+
+
+class Answering:
+    """A cluster whose authority knows these keys."""
+
+    run_id = "r"
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = keys
+
+    def sql(self, node: str, query: str, prefix: str) -> list[tuple[str]]:
+        assert node == "dc1-a"
+        assert "ORDER BY key" in query
+        return [(key,) for key in sorted(self.keys) if key.startswith(prefix)]
+
+
+def test_the_runner_counts_exempt_keys_as_the_judge_does(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    keys = ("observer-b", "observer-a", "r-ready-0001", "r-p-0000000")
+    tell_exempt_keys(cast(Any, Answering(*keys)), "dc1-a", log)
+    log.close()
+    data = Event.model_validate_json((tmp_path / "events.jsonl").read_text()).data
+    assert data == {"observers": exempt(keys, "observer-"), "ready": exempt(keys, "r-ready-")}
+    assert data["observers"]["count"] == 2
+
+
+def test_acts_by_hand_become_events_and_a_doubt(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run", Scenario(ends_s=50))
+    record(tmp_path, "intent", id="h1", name="NodeKilled", target="dc1-b")
+    with (tmp_path / "by-hand.jsonl").open("a") as file:
+        file.write('{"kind": "heal')  # its writer was killed
+    log = EventLog(tmp_path / "events.jsonl")
+    tell_acts_by_hand(tmp_path, log)
+    log.close()
+    acts = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [(act["kind"], act["data"]["act"]) for act in acts] == [("by_hand", "intent"), ("by_hand", "unreadable")]
+    assert acts[0]["data"]["did"]["target"] == "dc1-b"
+    told = edited(directory, lambda events: events.insert(-1, {**acts[0], "prev": None}), chain=True)
+    assert "Somebody worked on the topology by hand while the drill ran: intent of NodeKilled." in told
+
+
+def test_hashes_are_in_the_terminal_and_in_junit(run: Path) -> None:
+    stream = io.StringIO()
+    with LiveView("center-loss", "A claim.", interactive=False, stream=stream) as view:
+        view.anchors({"plan hash": "ab" * 32})
+    assert f"plan hash  {'ab' * 32}\n" in stream.getvalue()
+    verdict, measurement = judge_run(run)
+    suite = ElementTree.fromstring(render(Evidence(run), measurement, verdict)["junit.xml"])
+    told = {p.attrib["name"]: p.attrib["value"] for p in suite.iter("property")}
+    assert told["plan_sha256"] == sha256_of(run / "plan.json")
+    assert told["manifest_sha256"] == sha256_of(run / "manifest.json")
+    assert told["chain_head"] == sha256_of_bytes((run / "events.jsonl").read_bytes().splitlines()[-1])

@@ -173,6 +173,7 @@ def test_a_failed_heal_is_told_beside_the_verdict(judged: Judge) -> None:
         ("zero-load", "INVALID"),
         ("region-loss", "PASS"),
         ("planned-switchover", "PASS"),
+        ("disk-corruption", "PASS"),
         ("missing-copy", "INVALID"),
         ("interrupted", "INVALID"),
     ],
