@@ -82,15 +82,22 @@ def list_drills(as_json: bool) -> None:
 @click.argument("drill")
 @SETTING
 def plan(drill: str, settings: tuple[str, ...]) -> None:
-    """What DRILL would do: topology, load and targets, as JSON. Starts nothing."""
+    """What DRILL would do, step by step: body, topology, load and targets, as JSON. Starts nothing."""
     found = load_drill(drill)
     try:
         topology = found.topology(**settings_of(settings))
     except ValueError as error:
         raise BadInput(str(error)) from error
+    from harness.rehearsal import CannotRehearse, rehearse
+
+    try:
+        body = [one.model_dump() for one in rehearse(found.body, topology)]
+    except CannotRehearse as error:
+        raise BadInput(f"{drill}: {error}") from error
     described = {
         "drill": found.name,
         "claim": found.claim,
+        "body": body,
         "targets": found.targets.model_dump(),
         "load": found.load.model_dump(),
         "topology": topology.to_json(),

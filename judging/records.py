@@ -175,7 +175,7 @@ class ExemptKeys(Data):
 
 class DoorLog(Data):
     payments: int
-    dropped: int
+    dropped: int | None = None
 
 
 D = TypeVar("D", bound=Data)

@@ -8,7 +8,9 @@ import socket
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from harness.cli import main
 from tests.laboratory import drillbook
 from tests.synthetic import main as write_synthetic
 
@@ -80,3 +82,19 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     refused = drillbook("judge", ".", cwd=tmp_path)
     assert refused.returncode == 2
     assert "is not a run" in refused.stderr
+
+
+def test_plan_says_what_a_drill_would_do() -> None:
+    told = CliRunner().invoke(main, ["plan", "disk-corruption"])
+    assert told.exit_code == 0, told.output
+    body = json.loads(told.output)["body"]
+    assert body[0] == {
+        "kind": "fault",
+        "name": "BitsFlipped",
+        "target": "primary",
+        "args": {"relation": "entries", "node": "primary", "page": 0},
+    }
+    assert [one["name"] for one in body if one["kind"] == "step"] == [
+        "move the primary to a clean copy",
+        "rebuild the damaged node",
+    ]
