@@ -441,6 +441,8 @@ def _check_probe(records: Records) -> None:
         records.doubt(f"probe.csv: expected {count.recorded} rows, seen {len(records.probe)}.")
     if records.probe is not None and _has_gaps(records.probe, round(count.interval_ms * 1e6), count.started_ns):
         records.doubt(f"probe.csv: expected a payment due every {count.interval_ms:g} ms from the start on; some are not there.")
+    if records.version > 1 and records.probe is not None and (records.probe["due_ns"] < count.started_ns).any():
+        records.doubt("probe.csv holds payments that were due before the probe started (probe.json).")
     if not count.completed:
         records.doubt("The probe did not stop in order.")
     if plan is not None and plan.load.probe_interval_ms != count.interval_ms:

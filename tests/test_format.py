@@ -305,3 +305,34 @@ def test_hashes_are_in_the_terminal_and_in_junit(run: Path) -> None:
     assert told["plan_sha256"] == sha256_of(run / "plan.json")
     assert told["manifest_sha256"] == sha256_of(run / "manifest.json")
     assert told["chain_head"] == sha256_of_bytes((run / "events.jsonl").read_bytes().splitlines()[-1])
+
+
+def test_a_probe_that_says_it_started_later_than_its_first_payment_is_a_doubt(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run", Scenario(ends_s=50))
+    count = json.loads((directory / "probe.json").read_text())
+    (directory / "probe.json").write_text(json.dumps({**count, "started_ns": count["started_ns"] + 1_000_000_000}))
+    reseal(directory)
+    assert any("due before the probe started" in doubt for doubt in doubts(directory))
+
+
+def test_another_version_under_the_seal_than_in_the_plan_is_a_doubt(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run", Scenario(ends_s=50))
+    manifest = json.loads((directory / "manifest.json").read_text())
+    (directory / "manifest.json").write_text(json.dumps({**manifest, "evidence_version": 1}))
+    assert "manifest.json seals evidence version 1; plan.json is of version 2." in doubts(directory)
+
+
+@pytest.mark.parametrize("name", ["witness.csv", "witness.json"])
+def test_a_promised_witness_that_is_not_there_is_a_doubt(name: str, tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run", Scenario(ends_s=50))
+    (directory / name).unlink()
+    reseal(directory)
+    assert doubts(directory) == [f"{name} is missing."]
+
+
+def test_a_witness_that_lost_rows_is_a_doubt(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run", Scenario(ends_s=50))
+    lines = (directory / "witness.csv").read_text().splitlines(keepends=True)
+    (directory / "witness.csv").write_text("".join(lines[:-3]))
+    reseal(directory)
+    assert doubts(directory) == [f"witness.csv: expected {len(lines) - 1} rows, seen {len(lines) - 4}."]
