@@ -16,6 +16,8 @@ from topologies.cluster import Cluster, ClusterError
 from topologies.database import Database, DatabaseState
 
 SAMPLE_EVERY_S = 0.2
+SAMPLE_WITHIN_S = 0.75  # with the pause before the next one still under HEARD_WITHIN_NS
+HEARD_WITHIN_NS = 1_000_000_000  # what a database said longer ago is no answer to who is primary now
 LEADER_EVERY_S = 0.1
 
 
@@ -31,6 +33,7 @@ class Observer:
         self.lock = threading.Lock()
         self.stopping = threading.Event()
         self.latest: dict[str, DatabaseState | None] = {}
+        self.heard_ns: dict[str, int] = {}  # when each database answered last
         self.primary: str | None = None
         self.roles: dict[str, str] = {}
         self.threads = [threading.Thread(target=self.sample, args=(n.name,), daemon=True) for n in cluster.databases()]
@@ -54,11 +57,7 @@ class Observer:
             asked = time.monotonic_ns()
             state, error = None, ""
             try:
-                if self.cluster.listening(node, 5432):
-                    state = database.state()
-                else:
-                    database.close()
-                    error = "does not take connections"
+                state = database.state(within_s=SAMPLE_WITHIN_S)
             except psycopg.Error as failure:
                 error = " ".join(str(failure).split())[:200]
             self.record(node, asked, time.monotonic_ns(), state, error)
@@ -80,27 +79,39 @@ class Observer:
             if not self.file.closed:
                 self.writer.writerow(row)
             self.latest[node] = state
+            if state is not None:
+                self.heard_ns[node] = t_ns
             self.announce(t_ns)
+
+    def fresh(self, now_ns: int) -> dict[str, DatabaseState | None]:
+        """What each database said, None where its last word is too old. Called with the lock held."""
+        horizon_ns = now_ns - HEARD_WITHIN_NS
+        return {n: s if s is not None and self.heard_ns[n] >= horizon_ns else None for n, s in sorted(self.latest.items())}
 
     def announce(self, t_ns: int) -> None:
         """An event at each change of who is what. Called with the lock held."""
-        roles = {n: "down" if s is None else "standby" if s.in_recovery else "primary" for n, s in sorted(self.latest.items())}
+        said = self.fresh(t_ns)
+        roles = {n: "down" if s is None else "standby" if s.in_recovery else "primary" for n, s in said.items()}
         if roles == self.roles:
             return
         self.roles = roles
-        writing = [(s.timeline or 0, n) for n, s in self.latest.items() if s is not None and not s.in_recovery]
-        self.primary = max(writing)[1] if writing else None
+        writing = [(s.timeline or 0, n) for n, s in said.items() if s is not None and not s.in_recovery]
+        self.primary = max(writing)[1] if writing else None  # two of them: the newest timeline
         text = f"{self.primary} is primary" if self.primary else "no database is primary"
         self.events.write("primary", text, source="databases", t_ns=t_ns, node=self.primary, roles=roles)
 
     def lag_bytes(self) -> int | None:
-        """How far the furthest behind of the copies that answer is; None when nobody is primary."""
+        """How far the furthest behind of the standbys that answer is; None when nobody is primary.
+
+        A second primary is no copy of the first one: it does not count.
+        """
         with self.lock:
-            primary = self.latest.get(self.primary or "")
+            said = self.fresh(time.monotonic_ns())
+            primary = said.get(self.primary or "")
             if primary is None or primary.flush_lsn is None:
                 return None
-            others = [s.replay_lsn for n, s in self.latest.items() if s is not None and n != self.primary and s.replay_lsn]
-            return max((primary.flush_lsn - lsn for lsn in others), default=0)
+            replayed = [s.replay_lsn for s in said.values() if s is not None and s.in_recovery and s.replay_lsn is not None]
+            return max((primary.flush_lsn - lsn for lsn in replayed), default=0)
 
     # --- Leader keys --------------------------------------------------------------------------------------------------
     def follow(self, store: str) -> None:

@@ -1,19 +1,32 @@
-"""What a database says of itself: one connection a node, short time-outs, one query a sample."""
+"""What a database says of itself: one connection a node, one query a sample, and no wait without an end.
+
+A server that is frozen, not dead, keeps its connections: the kernel goes on acknowledging for it, so that neither keepalives nor
+TCP's own time-outs end the wait for its answer. Here every wait on a socket has a deadline, the opening of a connection included.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import select
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
 
 from topologies.nodes import SUPERUSER
 
-CONNECT_S = 2  # libpq's smallest
+RV = TypeVar("RV")
+
+CONNECT_WITHIN_S = 2.0
+STATE_WITHIN_S = 2.0  # a look at a node: connecting and its answer together
+QUERY_WITHIN_S = 60.0  # a statement of a runbook: it may wait for a checkpoint of a busy disk
+READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
+WRITABLE = select.POLLOUT | select.POLLHUP | select.POLLERR
 STATE_QUERY = """
 SELECT pg_is_in_recovery(),
        CASE WHEN pg_is_in_recovery() THEN (SELECT received_tli FROM pg_stat_wal_receiver)
@@ -49,52 +62,102 @@ class DatabaseState:
         return any(r["name"] == node and r["state"] == "streaming" for r in self.replication)
 
 
+class TimedConnection(psycopg.Connection[Any]):
+    """A connection of which every wait ends at `deadline` (seconds of the monotonic clock), with psycopg.OperationalError."""
+
+    deadline = float("inf")
+    patience_s = 0.0  # what to say that it waited
+
+    def wait(self, gen: Generator[Any, Any, RV], *_: Any, **__: Any) -> RV:
+        try:
+            wanted = next(gen)
+            while True:
+                wanted = gen.send(socket_ready(self.pgconn.socket, int(wanted), self.deadline, self.patience_s))
+        except StopIteration as ended:
+            value: RV = ended.value
+            return value
+
+
+def socket_ready(socket: int, wanted: int, deadline: float, patience_s: float) -> int:
+    """Wait until a socket can be read (1) or written (2): which of them. Raises psycopg.OperationalError at the deadline."""
+    poll = select.poll()
+    poll.register(socket, (select.POLLIN if wanted & 1 else 0) | (select.POLLOUT if wanted & 2 else 0))
+    left_ms = max(0.0, deadline - time.monotonic()) * 1000
+    found = poll.poll(None if left_ms == float("inf") else left_ms)
+    if not found:
+        raise psycopg.OperationalError(f"no answer within {patience_s:g} s")
+    events = found[0][1]
+    return (1 if wanted & 1 and events & READABLE else 0) | (2 if wanted & 2 and events & WRITABLE else 0) or wanted
+
+
+def connect(conninfo: str, *, within_s: float) -> TimedConnection:
+    """Raises psycopg.OperationalError when it is not open in time. libpq's own connect_timeout is whole seconds, two at least."""
+    deadline = time.monotonic() + within_s
+    opening = pq.PGconn.connect_start(conninfo.encode())
+    try:
+        while (status := opening.connect_poll()) != pq.PollingStatus.OK:
+            if status == pq.PollingStatus.FAILED:
+                raise psycopg.OperationalError(opening.error_message.decode(errors="replace"))
+            socket_ready(opening.socket, 1 if status == pq.PollingStatus.READING else 2, deadline, within_s)
+    except BaseException:
+        opening.finish()
+        raise
+    opening.nonblocking = 1
+    connection = TimedConnection(opening)
+    connection.autocommit = True
+    return connection
+
+
 class Database:
     """A lasting connection to one node, opened again when it breaks. Not for use from several threads at once."""
 
-    def __init__(self, address: str, *, database: str = "bank") -> None:
-        self.address = address
-        self.database = database
-        self.connection: psycopg.Connection[Any] | None = None
+    def __init__(self, address: str, *, port: int = 5432, database: str = "bank") -> None:
+        self.conninfo = make_conninfo(
+            hostaddr=address,
+            port=port,
+            dbname=database,
+            user=SUPERUSER["username"],
+            password=SUPERUSER["password"],
+            tcp_user_timeout=2000,
+            keepalives_idle=2,
+            keepalives_interval=1,
+            keepalives_count=3,
+            application_name="drillbook",
+        )
+        self.connection: TimedConnection | None = None
 
-    def connected(self) -> psycopg.Connection[Any]:
+    def connected(self, *, within_s: float) -> TimedConnection:
+        """The connection, with that time left for what is asked on it."""
+        deadline = time.monotonic() + within_s
         if self.connection is None or self.connection.closed:
-            self.connection = psycopg.connect(
-                host=self.address,
-                dbname=self.database,
-                user=SUPERUSER["username"],
-                password=SUPERUSER["password"],
-                connect_timeout=CONNECT_S,
-                tcp_user_timeout=2000,
-                keepalives_idle=2,
-                keepalives_interval=1,
-                keepalives_count=3,
-                application_name="drillbook",
-                autocommit=True,
-            )
+            self.connection = connect(self.conninfo, within_s=min(within_s, CONNECT_WITHIN_S))
+        self.connection.deadline, self.connection.patience_s = deadline, within_s
         return self.connection
 
-    def state(self) -> DatabaseState:
-        """Raises psycopg.Error when the node does not answer."""
-        row = self.query(STATE_QUERY)[0]
+    def state(self, *, within_s: float = STATE_WITHIN_S) -> DatabaseState:
+        """Raises psycopg.Error when the node does not answer in time."""
+        row = self.query(STATE_QUERY, within_s=within_s)[0]
         return DatabaseState(row[0], row[1], row[2], row[3], row[4], json.loads(row[5]))
 
-    def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, *parameters: Any, within_s: float = QUERY_WITHIN_S) -> list[tuple[Any, ...]]:
+        """The rows; none where the statement has no result. Raises psycopg.Error, at `within_s` at the latest."""
         try:
-            cursor = self.connected().execute(sql, parameters or None)
+            cursor = self.connected(within_s=within_s).execute(sql, parameters or None)
             return cursor.fetchall() if cursor.description else []
         except psycopg.Error:
             self.close()
             raise
 
     def copy(self, table: str) -> bytes:
-        """One of the bank's tables as CSV, sorted as docs/evidence.md says."""
+        """One of the bank's tables as CSV, sorted as docs/evidence.md says. Raises psycopg.Error when the node falls silent."""
         out = bytearray()
+        connection = self.connected(within_s=QUERY_WITHIN_S)
         with (
-            self.connected().cursor() as cursor,
+            connection.cursor() as cursor,
             cursor.copy(f"COPY ({COPY_QUERIES[table]}) TO STDOUT (FORMAT csv, HEADER)") as data,
         ):
             for block in data:
+                connection.deadline = time.monotonic() + QUERY_WITHIN_S  # long tables take long: silence is what ends it
                 out += block
         return bytes(out)
 
@@ -103,15 +166,6 @@ class Database:
             with contextlib.suppress(psycopg.Error):
                 self.connection.close()
             self.connection = None
-
-
-@contextlib.contextmanager
-def opened(address: str, *, database: str = "bank") -> Iterator[Database]:
-    one = Database(address, database=database)
-    try:
-        yield one
-    finally:
-        one.close()
 
 
 def wait_for(condition: Any, *, within_s: float, what: str, every_s: float = 0.05) -> Any:
