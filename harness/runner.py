@@ -27,6 +27,7 @@ from harness.observer import Observer
 from harness.rehearsal import CannotRehearse, rehearse
 from harness.run import Run
 from harness.watcher import Watcher
+from harness.witness import Witness
 from judging.books import OBSERVER_PREFIX
 from judging.errors import CouldNotStart, CouldNotTell, DrillbookError
 from judging.evidence import (
@@ -87,6 +88,7 @@ def run_drill(drill: Drill, options: Options) -> Result:
         view.anchors({"plan hash": sha256_of(directory / "plan.json")})
         events.listeners.append(view.event)
         watcher = Watcher(plan.run_id, log=directory / "harness.log")
+        witness = Witness(directory, engine.root_directory(client), plan.run_id, events)
         interrupted, started = False, False
         try:
             cluster = bring_up(drill, plan, options, directory, events, view, found)
@@ -100,6 +102,7 @@ def run_drill(drill: Drill, options: Options) -> Result:
                 read_back(cluster, directory, events, view)
             finally:
                 with uninterrupted(view):
+                    witness.stop()
                     finish_evidence(cluster, directory, events)
         except KeyboardInterrupt:
             interrupted = True
@@ -109,6 +112,7 @@ def run_drill(drill: Drill, options: Options) -> Result:
             events.write("error", f"the run ended early: {brief(error)}", durable=True, error=brief(error))
         finally:
             with uninterrupted(view):
+                witness.stop()
                 keep = options.keep and started and not interrupted
                 watcher.release(done=seal_and_take_down(client, plan, directory, events, view, keep=keep))
         verdict = hand_over(directory, view)

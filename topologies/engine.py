@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -48,6 +49,11 @@ def connect(*, timeout_s: int = REQUEST_TIMEOUT_S) -> docker.DockerClient:
             "and starts one), or set DOCKER_HOST to one on this machine."
         ) from error
     return client
+
+
+def root_directory(client: docker.DockerClient) -> Path:
+    """Where the engine keeps volumes and containers, as it says itself: a path of its own host."""
+    return Path(str(client.info().get("DockerRootDir") or "/var/lib/docker"))
 
 
 def brief(error: BaseException) -> str:
