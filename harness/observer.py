@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import threading
@@ -12,13 +11,13 @@ from pathlib import Path
 import psycopg
 
 from judging.evidence import SAMPLE_COLUMNS, EventLog
-from topologies.cluster import Cluster, ClusterError
+from topologies.cluster import Cluster
 from topologies.database import Database, DatabaseState
+from topologies.leader import LeaderChange
 
 SAMPLE_EVERY_S = 0.2
 SAMPLE_WITHIN_S = 0.75  # with the pause before the next one still under HEARD_WITHIN_NS
 HEARD_WITHIN_NS = 1_000_000_000  # what a database said longer ago is no answer to who is primary now
-LEADER_EVERY_S = 0.1
 
 
 class Observer:
@@ -37,7 +36,7 @@ class Observer:
         self.primary: str | None = None
         self.roles: dict[str, str] = {}
         self.threads = [threading.Thread(target=self.sample, args=(n.name,), daemon=True) for n in cluster.databases()]
-        self.threads += [threading.Thread(target=self.follow, args=(s,), daemon=True) for s in ("region-a", "region-b")]
+        self.threads += [threading.Thread(target=self.follow, args=(s,), daemon=True) for s in cluster.stores()]
 
     def start(self) -> None:
         for thread in self.threads:
@@ -115,19 +114,20 @@ class Observer:
 
     # --- Leader keys --------------------------------------------------------------------------------------------------
     def follow(self, store: str) -> None:
-        known: str | None = ""  # unlike any answer: the first one is told
-        seen_ns = time.monotonic_ns()
-        while not self.stopping.is_set():
-            with contextlib.suppress(ClusterError):
-                leader = self.cluster.leader_key(store)
-                now = time.monotonic_ns()
-                if leader != known:
-                    text = f"{store}: {leader} holds the leader key" if leader else f"{store}: nobody holds the leader key"
-                    self.events.write(
-                        "leader_key", text, source="dcs", t_ns=now, store=store, leader=leader, seen_before_ns=seen_ns
-                    )
-                known, seen_ns = leader, now
-            self.stopping.wait(LEADER_EVERY_S)
+        def tell(change: LeaderChange) -> None:
+            holder = f"{change.leader} holds" if change.leader else "nobody holds"
+            self.events.write(
+                "leader_key",
+                f"{store}: {holder} the leader key",
+                source="dcs",
+                t_ns=change.t_ns,
+                store=store,
+                leader=change.leader,
+                seen_before_ns=change.seen_before_ns,
+                revision=change.revision,
+            )
+
+        self.cluster.leader_watch(store, tell).follow(self.stopping)
 
 
 def optional(value: int | None) -> int | str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 
-from topologies.cluster import Cluster, ClusterError, b64, lsn_bytes
+from topologies.cluster import Cluster, ClusterError, lsn_bytes
 from topologies.database import wait_for
+from topologies.leader import b64
 from topologies.model import Center, Node
 from topologies.nodes import SCOPE, dynamic_configuration, standby_centers, stores, upstream
 from topologies.redundancy import replay_gaps

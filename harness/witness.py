@@ -132,11 +132,12 @@ def cores_to_watch() -> list[int]:
 
 
 def may_be_realtime() -> bool:
-    """Asked in a child: the asker must not become one."""
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if become_realtime() else 1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    """Tried in a thread that ends at once: to the kernel each thread is a process, and the asker must not become one."""
+    found: list[bool] = []
+    one = threading.Thread(target=lambda: found.append(become_realtime()))
+    one.start()
+    one.join()
+    return found[0]
 
 
 def become_realtime() -> bool:

@@ -20,6 +20,7 @@ from harness.observer import Observer
 from judging.evidence import EventLog
 from topologies.cluster import Cluster
 from topologies.database import Database, DatabaseState
+from topologies.leader import LeaderChange, LeaderWatch, b64
 
 
 @contextmanager
@@ -139,3 +140,187 @@ def test_no_lag_without_a_primary(tmp_path: Path) -> None:
     one = observer(tmp_path, ["c"])
     one.record("c", now, now, standby(1900), "")
     assert one.lag_bytes() is None
+
+
+# --- The leader key ---------------------------------------------------------------------------------------------------
+class Store:
+    """One member of a store, as far as a watch needs it: reads, and a stream of what became of one key."""
+
+    def __init__(self) -> None:
+        self.revision = 10
+        self.value: str | None = None
+        self.history: list[tuple[int, str | None]] = []
+        self.streams: list[tuple[socket.socket, int]] = []
+        self.answering = True
+        self.streaming = True
+        self.compacted = 0
+        self.watched_from: list[int] = []
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.address: tuple[str, int] = self.listening.getsockname()
+        self.lock = threading.Lock()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self) -> None:
+        while True:
+            try:
+                client, _ = self.listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client: socket.socket) -> None:
+        data = b""
+        while block := client.recv(65536):
+            data += block
+            head, found, body = data.partition(b"\r\n\r\n")
+            if not found or not self.answering:
+                continue
+            data = b""
+            if b"/v3/watch" in head:
+                with self.lock:
+                    self.stream(client, int(json.loads(body)["create_request"]["start_revision"]))
+            else:
+                with self.lock:
+                    said: dict[str, Any] = {"header": {"revision": str(self.revision)}}
+                    if self.value is not None:
+                        said["kvs"] = [{"value": b64(self.value), "mod_revision": str(self.history[-1][0])}]
+                text = json.dumps(said).encode()
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
+
+    def stream(self, client: socket.socket, revision: int) -> None:
+        client.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + self.line({"created": True}))
+        self.watched_from.append(revision)
+        if revision < self.compacted:
+            client.sendall(self.line({"canceled": True, "compact_revision": str(self.compacted)}))
+            return
+        for at, value in self.history:
+            if at >= revision:
+                client.sendall(self.event(at, value))
+        self.streams.append((client, revision))
+
+    def line(self, result: dict[str, Any]) -> bytes:
+        return json.dumps({"result": {"header": {"revision": str(self.revision)}, **result}}).encode() + b"\n"
+
+    def event(self, revision: int, value: str | None) -> bytes:
+        kv = {"mod_revision": str(revision)} | ({} if value is None else {"value": b64(value)})
+        return self.line({"events": [{"kv": kv} | ({"type": "DELETE"} if value is None else {})]})
+
+    def put(self, value: str | None) -> int:
+        """Returns when it was done, ns."""
+        with self.lock:
+            self.revision += 1
+            self.value = value
+            self.history.append((self.revision, value))
+            done_ns = time.monotonic_ns()
+            if self.answering and self.streaming:
+                for client, _ in self.streams:
+                    client.sendall(self.event(self.revision, value))
+        return done_ns
+
+    def freeze(self) -> None:
+        """Connections stay, nothing is answered any more."""
+        self.answering = False
+
+
+@contextmanager
+def followed(*members: Store) -> Iterator[list[LeaderChange]]:
+    changes: list[LeaderChange] = []
+    stopping = threading.Event()
+    watch = LeaderWatch([m.address for m in members], "/service/bank/leader", changes.append)
+    thread = threading.Thread(target=watch.follow, args=(stopping,), daemon=True)
+    thread.start()
+    yield changes
+    stopping.set()
+    thread.join(5)
+    assert not thread.is_alive()
+    for member in members:
+        member.listening.close()
+
+
+def wait_until(count: int, changes: list[LeaderChange], *, within_s: float = 5) -> None:
+    deadline = time.monotonic() + within_s
+    while len(changes) < count and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(changes) == count, changes
+
+
+def test_each_change_is_told_once_with_its_revision_and_its_bounds() -> None:
+    store = Store()
+    store.put("dc1-a")
+    with followed(store) as changes:
+        wait_until(1, changes)
+        assert (changes[0].leader, changes[0].revision) == ("dc1-a", 11)
+        time.sleep(0.5)
+        gone_ns = store.put(None)
+        time.sleep(0.5)
+        taken_ns = store.put("dc2-b")
+        wait_until(3, changes)
+        store.put("dc2-b")  # the same holder wrote it again: no change
+        time.sleep(0.3)
+    assert [(c.leader, c.revision) for c in changes] == [("dc1-a", 11), (None, 12), ("dc2-b", 13)]
+    for change, done_ns in zip(changes[1:], (gone_ns, taken_ns), strict=True):
+        assert change.seen_before_ns <= done_ns <= change.t_ns + 1_000_000
+        assert change.t_ns - change.seen_before_ns < 600_000_000  # a busy machine: else 0.1 s
+
+
+def test_a_change_too_short_for_polling_is_seen() -> None:
+    store = Store()
+    store.put("dc1-a")
+    with followed(store) as changes:
+        wait_until(1, changes)
+        time.sleep(0.3)
+        store.put(None)
+        store.put("dc1-a")
+        wait_until(3, changes)
+    assert [c.leader for c in changes] == ["dc1-a", None, "dc1-a"]
+
+
+def test_a_member_that_freezes_is_left_and_nothing_is_missed() -> None:
+    first, second = Store(), Store()
+    for member in (first, second):
+        member.put("dc1-a")
+    with followed(first, second) as changes:
+        wait_until(1, changes)
+        time.sleep(0.3)
+        first.freeze()
+        for value in (None, "dc2-b"):
+            for member in (first, second):
+                member.put(value)
+        wait_until(3, changes, within_s=3)
+    assert [(c.leader, c.revision) for c in changes] == [("dc1-a", 11), (None, 12), ("dc2-b", 13)]
+    assert second.watched_from[0] == 12  # from where the first one fell silent
+
+
+def test_a_watch_that_sleeps_while_reads_go_on_is_left() -> None:
+    store = Store()
+    store.put("dc1-a")
+    with followed(store) as changes:
+        wait_until(1, changes)
+        time.sleep(0.3)
+        store.streaming = False
+        store.put("dc2-b")
+        wait_until(2, changes, within_s=4)
+    assert [c.leader for c in changes] == ["dc1-a", "dc2-b"]
+
+
+def test_after_a_compaction_it_begins_with_a_read() -> None:
+    first, second = Store(), Store()
+    for member in (first, second):
+        member.put("dc1-a")
+    second.put(None)
+    second.put("dc2-b")
+    second.compacted = 13
+    with followed(first, second) as changes:
+        wait_until(1, changes)
+        time.sleep(0.3)
+        first.freeze()
+        wait_until(2, changes, within_s=4)
+    assert [c.leader for c in changes] == ["dc1-a", "dc2-b"]
+    assert changes[1].seen_before_ns < changes[1].t_ns
+
+
+def test_stores_have_the_names_and_members_of_the_topology() -> None:
+    from topologies.two_region_three_center import two_region_three_center
+
+    cluster = cast(Cluster, SimpleNamespace(topology=two_region_three_center()))
+    assert Cluster.stores(cluster) == {"region-a": ["dc1-etcd", "dc2-etcd", "dc3-etcd"], "region-b": ["dc3-store"]}

@@ -6,7 +6,6 @@ connections. Roles are asked of the databases, never of the configuration.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import os
@@ -15,7 +14,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -28,9 +27,11 @@ import requests
 from topologies import engine, links
 from topologies.addresses import DOOR, Addresses
 from topologies.database import Database, DatabaseState, wait_for
+from topologies.leader import LeaderChange, LeaderWatch, b64, unb64
 from topologies.model import Center, Node, Topology
-from topologies.nodes import DATA_DIRECTORY, DOOR_COMMAND_PORT, SCOPE
+from topologies.nodes import DATA_DIRECTORY, DOOR_COMMAND_PORT, SCOPE, stores
 
+LEADER_KEY = f"/service/{SCOPE}/leader"
 HTTP_TIMEOUT_S = 2.0
 STORE_TIMEOUT_S = 0.5
 DOOR_TIMEOUT_S = 10.0
@@ -221,13 +222,25 @@ class Cluster:
         with ThreadPoolExecutor(len(pairs)) as pool:
             return dict(zip(pairs, pool.map(lambda pair: self.reaches(*pair), pairs), strict=True))
 
+    def stores(self) -> dict[str, list[str]]:
+        """The members of each region's store, by its name (`region-a`)."""
+        found: dict[str, list[str]] = {}
+        for center in self.topology.centers:
+            members = [m for m in stores(self.topology, center) if any(n.name == m for n in self.topology.nodes("etcd"))]
+            if members:
+                found.setdefault(f"region-{center.region.lower()}", members)
+        return found
+
+    def leader_watch(self, store: str, tell: Callable[[LeaderChange], None]) -> LeaderWatch:
+        """Follows the leader key of a store and calls `tell` at each change; see `LeaderWatch.follow`."""
+        return LeaderWatch([(self.addresses.node(member), 2379) for member in self.stores()[store]], LEADER_KEY, tell)
+
     def leader_key(self, store: str) -> str | None:
         """Who holds the leader key in region-a's or region-b's store; None: nobody.
 
         Raises ClusterError when no member answers.
         """
-        members = [n.name for n in self.topology.nodes("etcd") if n.name.endswith("-store") == (store == "region-b")]
-        answer = self.store_call(members, "/v3/kv/range", {"key": b64(f"/service/{SCOPE}/leader")})
+        answer = self.store_call(self.stores()[store], "/v3/kv/range", {"key": b64(LEADER_KEY)})
         entries = answer.get("kvs") or []
         return unb64(entries[0]["value"]) if entries else None
 
@@ -474,14 +487,6 @@ def own_process(pid: int, container_id: str) -> int | None:
     except OSError:
         return None
     return pid if ours and os.geteuid() == 0 else None
-
-
-def b64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
-def unb64(text: str) -> str:
-    return base64.b64decode(text).decode()
 
 
 def lsn_bytes(lsn: str) -> int:
