@@ -25,7 +25,7 @@ from judging.records import (
     read,
     topology_centers,
 )
-from judging.segments import SEGMENTS, Seen, Takeover, borders, moments, takeover, wal_bytes_lost
+from judging.segments import SEGMENTS, Seen, Takeover, borders, moments, takeover, wal_bytes_lost, with_first_success
 
 BASELINE_SHARE_MIN = 0.95  # below this the bank or the host was not in order before the fault
 
@@ -46,6 +46,8 @@ class PhaseBorder(Model):
     segment: str  # detect | decide | promote | reroute | warm_up
     t_ns: int
     source: str  # in words, for the reader: "step 'decide' (events.jsonl)", "leader key gone (events.jsonl)", "not seen"
+    from_ns: int | None = None  # it lies between here and t_ns; None: nothing bounds it from below
+    notes: tuple[str, ...] = ()  # where another record contradicts this one, in words
 
 
 class FaultMeasurement(Model):
@@ -275,8 +277,7 @@ def _measure_fault(records: Records, service: Service, one: Injection) -> FaultM
     who = takeover(records, one.before_ns, one.window_end_ns)
     noticed = moments(records, who, one.before_ns, one.window_end_ns).get("detect")
     found = moments(records, who, one.before_ns, end_ns)
-    if outage.first_success_ns is not None:
-        found.setdefault("reroute", Seen(outage.first_success_ns, "first success (probe.csv)"))
+    with_first_success(found, outage.first_success_ns)
     if outage.return_ns is not None:
         found["warm_up"] = Seen(outage.return_ns, "service sustained from here on (probe.csv)")
     placed = borders(found, before_ns=one.before_ns, end_ns=end_ns)
@@ -303,7 +304,7 @@ def _measure_fault(records: Records, service: Service, one: Injection) -> FaultM
         relapses=outage.relapses,
         phases=_phases(placed, one.before_ns) if outage.return_ns is not None else Phases(),
         borders=[
-            PhaseBorder(segment=segment, t_ns=seen.t_ns, source=seen.source)
+            PhaseBorder(segment=segment, t_ns=seen.t_ns, source=seen.source, from_ns=seen.from_ns, notes=seen.notes)
             for segment, seen in zip(SEGMENTS, placed, strict=True)
         ],
         interruption_s=seconds_up(service.pauses_in(one.before_ns, one.felt_until_ns).longest_ns),
