@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEGMENTS = ("detect", "decide", "promote", "reroute", "warm_up")
+TOLD_TWICE_NS = 5_000_000_000  # a switchover writes twice that it took the key; nobody takes it again so soon
 SOURCES_SINCE = 2  # version 1 has one source a border, and no uncertainty
 
 
@@ -126,14 +127,14 @@ def _bounded_by_samples(first: Seen, samples: pd.DataFrame | None, node: str, be
 def _acquired(logs: ServerLogs, node: str) -> list[Seen]:
     """The new primary's manager took the leader key: after its line before, and before the first one that says so."""
     found: list[Seen] = []
-    before_ns, told = None, False
+    before_ns, told_ns = None, None
     for line in logs.lines(node, PATRONI):
         says = "after acquiring leader lock" in line.text or "by acquiring session lock" in line.text
-        if says and not told:
+        if says and (told_ns is None or line.t_ns - told_ns > TOLD_TWICE_NS):
+            told_ns = line.t_ns
             found.append(
                 Seen(line.t_ns, f"{node} says that it acquired the leader key (logs/{node}.log)", before_ns or line.from_ns)
             )
-        told = says  # a switchover says it twice, one line after the other
         before_ns = line.from_ns
     return found
 
