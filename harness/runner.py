@@ -18,7 +18,7 @@ from typing import Any
 
 import requests
 
-from harness import environment
+from harness import environment, witness
 from harness.customers import Customers
 from harness.drill import Drill
 from harness.hold import acts_by_hand
@@ -27,7 +27,6 @@ from harness.observer import Observer
 from harness.rehearsal import CannotRehearse, rehearse
 from harness.run import Run
 from harness.watcher import Watcher
-from harness.witness import Witness
 from judging.books import OBSERVER_PREFIX
 from judging.errors import CouldNotStart, CouldNotTell, DrillbookError
 from judging.evidence import (
@@ -88,7 +87,7 @@ def run_drill(drill: Drill, options: Options) -> Result:
         view.anchors({"plan hash": sha256_of(directory / "plan.json")})
         events.listeners.append(view.event)
         watcher = Watcher(plan.run_id, log=directory / "harness.log")
-        witness = Witness(directory, engine.root_directory(client), plan.run_id, events)
+        host = witness.Witness(directory, engine.root_directory(client), plan.run_id, events)
         interrupted, started = False, False
         try:
             cluster = bring_up(drill, plan, options, directory, events, view, found)
@@ -102,7 +101,7 @@ def run_drill(drill: Drill, options: Options) -> Result:
                 read_back(cluster, directory, events, view)
             finally:
                 with uninterrupted(view):
-                    witness.stop()
+                    host.stop()
                     finish_evidence(cluster, directory, events)
         except KeyboardInterrupt:
             interrupted = True
@@ -112,7 +111,7 @@ def run_drill(drill: Drill, options: Options) -> Result:
             events.write("error", f"the run ended early: {brief(error)}", durable=True, error=brief(error))
         finally:
             with uninterrupted(view):
-                witness.stop()
+                host.stop()
                 keep = options.keep and started and not interrupted
                 watcher.release(done=seal_and_take_down(client, plan, directory, events, view, keep=keep))
         verdict = hand_over(directory, view)
@@ -158,6 +157,7 @@ def make_plan(drill: Drill, options: Options, client: Any, found: images.Images)
         environment=environment.describe(client.version(), degraded=degraded),
         clock=Clock.now(),
         body=body,
+        witness=witness.describe(engine.root_directory(client), options.runs),
     )
 
 

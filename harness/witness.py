@@ -119,8 +119,9 @@ def sync_directory(databases_on: Path, directory: Path) -> tuple[Path, list[str]
 
 
 def same_file_system(one: Path, other: Path) -> bool | None:
+    there = next(path for path in (other.absolute(), *other.absolute().parents) if path.exists())  # what is not made yet
     try:
-        return one.stat().st_dev == other.stat().st_dev
+        return one.stat().st_dev == there.stat().st_dev
     except OSError:
         return None
 

@@ -75,7 +75,7 @@ def moments(records: Records, who: Takeover, before_ns: int, until_ns: int) -> d
 
 def _all_sources(records: Records) -> bool:
     """Whether borders have uncertainties and more than one source: not in version 1, which is judged as it was."""
-    return records.plan is not None and records.plan.evidence_version >= SOURCES_SINCE
+    return records.plan is not None and records.version >= SOURCES_SINCE
 
 
 # Version 2: each border from all who saw it, with its uncertainty

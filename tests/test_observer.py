@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -166,7 +166,11 @@ class Store:
                 client, _ = self.listening.accept()
             except OSError:
                 return
-            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+            threading.Thread(target=self.serve_quietly, args=(client,), daemon=True).start()
+
+    def serve_quietly(self, client: socket.socket) -> None:
+        with suppress(OSError):  # whoever watched has gone
+            self.serve(client)
 
     def serve(self, client: socket.socket) -> None:
         data = b""
