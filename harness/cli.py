@@ -110,29 +110,31 @@ def plan(drill: str, settings: tuple[str, ...]) -> None:
 @click.option(
     "--repeat", default=1, show_default=True, type=click.IntRange(min=1), help="Run each drill N times, report them all."
 )
+@click.option(
+    "--cycles", default=1, show_default=True, type=click.IntRange(min=1), help="Run each drill N times on one topology."
+)
 @click.option("--seed", type=int, help="Of all random choices; drawn and recorded when left out.")
 @click.option("--keep", is_flag=True, help="Leave the topology standing afterwards (end it with 'down').")
 @click.option(
     "--port", default=0, type=click.IntRange(0, 65535), help="Of the front door on 127.0.0.1; any free one when left out."
 )
 @SETTING
-def run(drills: tuple[str, ...], repeat: int, seed: int | None, keep: bool, port: int, settings: tuple[str, ...]) -> None:
+def run(
+    drills: tuple[str, ...], repeat: int, cycles: int, seed: int | None, keep: bool, port: int, settings: tuple[str, ...]
+) -> None:
     """Run DRILLS one after the other. Ends with the worst verdict's exit code."""
     found = [load_drill(name) for name in drills]
     if keep and repeat * len(found) > 1:
         raise BadInput("--keep leaves one topology standing: use it with one drill and without --repeat")
-    from harness.runner import INTERRUPTED_EXIT, Options, run_drill
+    from harness.cycles import run_cycles
+    from harness.runner import INTERRUPTED_EXIT, Options, Result, run_drill
 
-    results = []
-    for drill in found:
-        for _ in range(repeat):
-            options = Options(runs=RUNS, seed=seed, keep=keep, port=port, settings=dict(settings_of(settings)))
-            results.append(run_drill(drill, options))
-            if results[-1].exit_code in (CouldNotStart.exit_code, INTERRUPTED_EXIT):
-                break
-        else:
-            continue
-        break
+    options = Options(runs=RUNS, seed=seed, keep=keep, port=port, settings=dict(settings_of(settings)))
+    results: list[Result] = []
+    for drill in (drill for drill in found for _ in range(repeat)):
+        results += run_cycles(drill, options, cycles, tell=click.echo) if cycles > 1 else [run_drill(drill, options)]
+        if results[-1].exit_code in (CouldNotStart.exit_code, INTERRUPTED_EXIT):
+            break
     if len(results) > 1:
         from harness.repeats import distribution
 
