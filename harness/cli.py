@@ -135,11 +135,20 @@ def run(
         results += run_cycles(drill, options, cycles, tell=click.echo) if cycles > 1 else [run_drill(drill, options)]
         if results[-1].exit_code in (CouldNotStart.exit_code, INTERRUPTED_EXIT):
             break
-    if len(results) > 1:
-        from harness.repeats import distribution
-
-        click.echo(distribution([r.directory for r in results]))
+    show_many([result.directory for result in results])
     sys.exit(max(r.exit_code for r in results))
+
+
+def show_many(directories: list[Path]) -> None:
+    """Of each drill that ran more than once: every value and what it proves, here, as JSON and as a page."""
+    from harness.repeats import told, write_distribution
+
+    by_drill: dict[Path, list[Path]] = {}
+    for directory in directories:
+        by_drill.setdefault(directory.parent, []).append(directory)
+    for runs in (runs for runs in by_drill.values() if len(runs) > 1):
+        found, page = write_distribution(runs)
+        click.echo(f"\n{told(found)}\nEvery value: {page}")
 
 
 @main.command()

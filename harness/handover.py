@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from judging.evidence import Evidence, csv_text, sha256_of, write_atomically
 from judging.judge import Verdict, judge, verdict_json
 from judging.measure import Measurement, measure
 from judging.sentence import one_sentence
+
+if TYPE_CHECKING:
+    from judging.comparison import Comparison
+    from judging.distribution import Distribution
 
 
 def judge_run(directory: Path) -> tuple[Verdict, Measurement]:
@@ -40,3 +46,10 @@ def report_run(directory: Path) -> Path:
 
 def sentence_of(measurement: Measurement, verdict: Verdict) -> str:
     return one_sentence(measurement, verdict)
+
+
+def distribution_page(groups: Sequence[Distribution], comparison: Comparison | None = None) -> str:
+    """The page of many runs, or of a comparison of groups."""
+    from reports import distribution
+
+    return distribution.distribution_page(groups, comparison)
