@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from judging.distribution import Distribution
 
 
-def judge_run(directory: Path) -> tuple[Verdict, Measurement]:
-    """Measure and judge a run directory, and write verdict.json and losses.csv. Raises EvidenceError where there is no run."""
+def recompute(directory: Path) -> tuple[Evidence, Verdict, Measurement]:
+    """Measure and judge a run directory; writes nothing. Raises EvidenceError where there is no run."""
     evidence = Evidence(directory)
-    (directory / "verdict.json").unlink(missing_ok=True)  # should this fail, an older word must not stand for it
     measurement = measure(evidence)
     manifest = directory / "manifest.json"
     verdict = judge(
@@ -28,6 +27,13 @@ def judge_run(directory: Path) -> tuple[Verdict, Measurement]:
         plan=evidence.plan,
         manifest_sha256=sha256_of(manifest) if manifest.is_file() else None,
     )
+    return evidence, verdict, measurement
+
+
+def judge_run(directory: Path) -> tuple[Verdict, Measurement]:
+    """Measure and judge a run directory, and write verdict.json and losses.csv. Raises EvidenceError where there is no run."""
+    (directory / "verdict.json").unlink(missing_ok=True)  # should this fail, an older word must not stand for it
+    _, verdict, measurement = recompute(directory)
     write_atomically(directory / "verdict.json", verdict_json(verdict))
     write_atomically(directory / "losses.csv", csv_text(["key"], [[key] for key in measurement.lost_keys]))
     return verdict, measurement

@@ -6,10 +6,13 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from judging.comparison import NAMES, Comparison
+from judging.comparison import NAMES, Comparison, Effect
 from judging.distribution import MORE_IS_BETTER, NEVER, SEGMENTS, Distribution, Row, Summary, distribution, row_of
-from judging.errors import BadInput
+from judging.errors import BadInput, EvidenceError
 from judging.evidence import sha256_of, write_atomically
+from judging.explain import Explanation
+from judging.history import DrillHistory
+from judging.predicted import bounds
 
 RUN_COLUMNS = ("rto_s", "interruption_s", "lost_transactions", "unprotected_s", "availability")
 GROUP_SUFFIX = ".distribution.json"
@@ -33,21 +36,49 @@ def runs_of(path: Path) -> list[Path]:
 def row(directory: Path) -> Row:
     """A run's line. Its verdict.json is taken when it belongs to the seal that is there now; else the run is judged again."""
     path, seal = directory / "verdict.json", directory / "manifest.json"
+    if not seal.is_file():
+        return unsealed(directory)
     try:
         verdict = json.loads(path.read_text(encoding="utf-8"))
-        fresh = seal.is_file() and verdict["manifest_sha256"] == sha256_of(seal)
+        fresh = verdict["manifest_sha256"] == sha256_of(seal)
     except (OSError, ValueError, KeyError):
         fresh = False
     if not fresh:
         from harness.handover import judge_run
 
-        verdict = judge_run(directory)[0].model_dump(mode="json", by_alias=True)
+        try:
+            verdict = judge_run(directory)[0].model_dump(mode="json", by_alias=True)
+        except EvidenceError as error:
+            return unsealed(directory, reason=str(error))
     return row_of(verdict, directory.resolve().name)
 
 
+def unsealed(directory: Path, *, reason: str = "It was never sealed: it runs now, or its harness died.") -> Row:
+    """A run that can't be judged is a run all the same: INVALID, and counted."""
+    try:
+        plan = json.loads((directory / "plan.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        plan = {}
+    name = directory.resolve().name
+    drill, seed = str(plan.get("drill", directory.resolve().parent.name)), plan.get("seed")
+    return Row(
+        run=name,
+        drill=drill,
+        run_id=str(plan.get("run_id", f"{drill}-{name}")),
+        verdict="INVALID",
+        reasons=[reason],
+        faults=0,
+        seed=seed if isinstance(seed, int) else 0,
+        values={},
+    )
+
+
 def settings_of_run(directory: Path) -> dict[str, object]:
-    plan = json.loads((directory / "plan.json").read_text(encoding="utf-8"))
-    settings = plan["topology"].get("settings", {})
+    """The topology's settings by the plan; empty where it can't be read."""
+    try:
+        settings = json.loads((directory / "plan.json").read_text(encoding="utf-8"))["topology"]["settings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
     return settings if isinstance(settings, dict) else {}
 
 
@@ -76,6 +107,22 @@ def write_distribution(directories: Sequence[Path]) -> tuple[Distribution, Path]
     page = first.with_name(f"{first.name}.distribution.html")
     write_atomically(page, distribution_page([found]))
     return found, page
+
+
+def write_comparison(found: Comparison, directory: Path, stamp: str) -> Path:
+    """`<stamp>.comparison.json` and `.html` in a directory; returns the page's path."""
+    from harness.handover import distribution_page
+
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / f"{stamp}.comparison.json", found.model_dump_json(indent=2, by_alias=True) + "\n")
+    page = directory / f"{stamp}.comparison.html"
+    write_atomically(page, distribution_page(found.groups, found))
+    return page
+
+
+def all_runs(runs: Path) -> list[Path]:
+    """Every run directory below `runs/<drill>/`, whatever became of it."""
+    return sorted(p.parent for p in runs.glob("*/*/plan.json") if not p.parent.is_symlink())
 
 
 # --- In the terminal --------------------------------------------------------------------------------------------------
@@ -143,12 +190,64 @@ def compared(found: Comparison) -> str:
     return "\n".join([*lines, found.sentence])
 
 
-def _effect(effect: object) -> str:
-    from judging.comparison import Effect
-
-    if not isinstance(effect, Effect):
+def _effect(effect: Effect | None) -> str:
+    if effect is None:
         return ""
     if effect.difference is None:
         return effect.told
     text = f"{effect.difference:+.3f} ({effect.low:+.3f} … {effect.high:+.3f} at {effect.confidence:.1%})"
     return text if effect.shown else f"{text}: no difference shown"
+
+
+MARKS = {"PASS": "✓", "FAIL": "✕", "INVALID": "△"}
+
+
+def past(found: Sequence[DrillHistory]) -> str:
+    """For each drill: how its runs ended, one mark a run, the RTO as a line of bars above the same marks, and trends."""
+    return "\n\n".join("\n".join(_past_lines(one)) for one in found) or "no runs here"
+
+
+def _past_lines(one: DrillHistory) -> Iterator[str]:
+    from harness.live import sparkline
+
+    counts = ", ".join(f"{count} {word}" for word, count in one.verdicts.items() if count)
+    yield f"{one.drill}: {len(one.runs)} runs, {one.runs[0].run} to {one.runs[-1].run}: {counts}"
+    values = [run.values.get("rto_s") for run in one.runs]
+    known = [value for value in values if value is not None]
+    if known:
+        yield f"  RTO      {sparkline(values)}  {min(known):.1f} to {max(known):.1f} s"
+    yield f"  verdict  {''.join(MARKS.get(run.verdict, '?') for run in one.runs)}"
+    for trend in one.trends:
+        if trend.count and trend.word != "none shown":
+            by = f"Kendall's tau {trend.tau}, p {trend.p_value}"
+            yield f"  {NAMES[trend.figure]} is {trend.word} over {trend.count} runs ({by})"
+    for run in one.runs:
+        if run.verdict != "PASS":
+            yield f"  {MARKS.get(run.verdict, '?')} {run.run}  {run.reasons[0][:110]}"
+
+
+def explained(found: Explanation) -> str:
+    return "\n".join(_explained(found))
+
+
+def _explained(found: Explanation) -> Iterator[str]:
+    yield found.verdict
+    for one in found.because:
+        yield f"- {one.reason}"
+        for line in one.lines:
+            place = (
+                line.file
+                + (f":{line.line}" if line.line is not None else "")
+                + (f" (seq {line.seq})" if line.seq is not None else "")
+            )
+            yield f"    {place}  {line.text}"
+    yield "What would have changed it:"
+    yield from (f"- {text}" for text in found.changed_by or ["No target was set and nothing was in doubt."])
+    if found.predicted:
+        yield "Predicted from the settings, and measured:"
+    for prediction in found.predicted:
+        seen = "not measured" if prediction.measured is None else f"{prediction.measured:.3f} s"
+        held = {True: "within", False: "OUTSIDE", None: "not told"}[prediction.within]
+        yield f"- {prediction.fault or 'run'} {prediction.figure}: {bounds(prediction)}; {seen}: {held} ({prediction.why})"
+        for term in prediction.terms:
+            yield f"    {term.name} {term.low_s:.1f} to {term.high_s:.1f} s: {term.why}"
