@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from judging.judge import Verdict
 
 RUNS = Path("runs")
+NEEDED_BY_DRILLS = {"docker", "locust", "psycopg", "requests", "rich", "testcontainers"}  # the extra in pyproject.toml
 
 
 class Commands(click.Group):
@@ -39,6 +40,9 @@ class Commands(click.Group):
             click.echo(f"drillbook: {error}", err=True)
             sys.exit(CouldNotStart.exit_code)
         except Exception as error:  # exit code 1 is FAIL: what nobody foresaw must not look like one
+            if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in NEEDED_BY_DRILLS:
+                click.echo(f"drillbook: {error.name} is not installed here: pip install 'drillbook[drills]'", err=True)
+                sys.exit(CouldNotStart.exit_code)
             traceback.print_exc()
             click.echo(f"drillbook: unexpected {type(error).__name__}: {error}", err=True)
             sys.exit(DrillbookError.exit_code)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from harness.drill import Drill
-from harness.ground import Ground
+from harness.ground import STANDING, Ground
 from harness.runner import INTERRUPTED_EXIT, Options, Result, run_drill
 from judging.errors import CouldNotStart
 from topologies import engine
@@ -46,8 +46,10 @@ def abandon(ground: Ground) -> None:
     """Take down what an error or an interrupt between two cycles left standing. What is kept on purpose has been let go of."""
     if not ground.stands or ground.prepared is None:
         return
-    left: engine.Leftovers | None = None
+    gone = False
     try:
-        left = engine.remove_for_good(ground.prepared[0], ground.run_id, looks=1)
+        gone = not engine.remove_for_good(ground.prepared[0], ground.run_id, looks=1)
+        if gone:
+            (ground.place / STANDING).unlink(missing_ok=True)
     finally:
-        ground.leave(gone=left is not None and not left)
+        ground.leave(gone=gone)

@@ -147,7 +147,7 @@ def summary(figure: str, told: Sequence[Row]) -> Summary | None:
         median=None if math.isinf(middle) else round(sign * middle, 6) + 0.0,
         median_low=at(median_low),
         median_high=at(median_high),
-        p95=at(math.ceil(0.95 * n)),
+        p95=at(math.ceil(round(0.95 * n, 9))),
         p95_low=at(p95_low),
         p95_high=at(p95_high),
         worst=at(n),
@@ -197,7 +197,8 @@ def _proves(
     """What the counts say, in sentences."""
     invalid = sum(row.verdict == "INVALID" for row in rows)
     faults = sum(row.faults for row in known)
-    trials = "faults" if faults == len(known) else "runs"  # a loss is counted by the run: several faults are one trial
+    trials = "fault" if faults == len(known) else "run"  # a loss is counted by the run: several faults are one trial
+    trials += "s" * (len(known) != 1)
     if lost is None or passed is None:
         yield f"No run of {len(rows)} could be told: this proves nothing."
     elif lost.count == 0:

@@ -196,10 +196,14 @@ def _margins(measurement: Measurement, verdict: Verdict) -> Iterator[Margin]:
 
 def _changes(evidence: Evidence, measurement: Measurement, verdict: Verdict, margins: list[Margin]) -> Iterator[str]:
     if verdict.verdict == "INVALID":
-        clear = measurement.model_copy(update={"doubts": []})
+        proved = [fault.model_copy(update={"proved": True}) for fault in measurement.faults]
+        clear = measurement.model_copy(update={"doubts": [], "faults": proved})
         alone = judge(clear, verdict.targets, plan=evidence.plan, manifest_sha256=verdict.manifest_sha256)
-        doubts = len(measurement.doubts)
-        yield f"{doubts} doubts: each of them alone makes the run INVALID. Without them its figures would say {alone.verdict}."
+        if count := len(measurement.doubts):
+            each = "Each of the doubts alone" if count > 1 else "The doubt alone"
+            yield f"{each} makes the run INVALID ({count}). Without doubt its figures would say {alone.verdict}."
+        if alone.verdict == "INVALID":
+            yield f"Beyond doubts about the records, a figure can't be held against its target: {alone.reasons[0]}"
         return
     missed = [one for one in margins if one.margin < 0]
     if verdict.verdict == "FAIL":
