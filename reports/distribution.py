@@ -139,6 +139,8 @@ def dots_chart(groups: Sequence[Distribution], figure: str, text: Words, cut: Cu
         for group, stack, height in zip(groups, stacks, bands, strict=True):
             base = top + height - 14
             canvas.text(right, top + 12, group.label or group.drill, weight="bold")
+            if left_out := len(group.runs) - len(stack):
+                canvas.text(cut.width - right, top + 12, text("many.without", count=left_out), ha="right", size=11.5, color=BAD)
             _interval(canvas, group, figure, right, scale, top + TITLE, base)
             for x, level, row in stack:
                 y = base - 6 - DOT * level

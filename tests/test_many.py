@@ -256,6 +256,11 @@ def test_every_value_is_a_dot_and_invalid_ones_are_hollow() -> None:
     assert "Hollow: 1 INVALID" in text
 
 
+def test_runs_without_a_value_are_told_on_the_chart() -> None:
+    text = distribution_page([distribution([*many(10), run(10, None, verdict="FAIL"), run(11, None, verdict="INVALID")])])
+    assert text.count("not drawn, without a value: 2") == 2  # wide and narrow
+
+
 def test_the_page_of_a_comparison_says_the_sentence() -> None:
     rows = many(15) + [run(n + 15, row.values["rto_s"] or 0.0 + 4) for n, row in enumerate(many(15))]
     found = compare([distribution(rows[:15], label="strict"), distribution(rows[15:], label="quorum")])
