@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import traceback
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from judging.judge import Verdict
 
 RUNS = Path("runs")
+NEEDED_BY_DRILLS = {"docker", "locust", "psycopg", "requests", "rich", "testcontainers"}  # the extra in pyproject.toml
 
 
 class Commands(click.Group):
@@ -37,6 +40,9 @@ class Commands(click.Group):
             click.echo(f"drillbook: {error}", err=True)
             sys.exit(CouldNotStart.exit_code)
         except Exception as error:  # exit code 1 is FAIL: what nobody foresaw must not look like one
+            if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in NEEDED_BY_DRILLS:
+                click.echo(f"drillbook: {error.name} is not installed here: pip install 'drillbook[drills]'", err=True)
+                sys.exit(CouldNotStart.exit_code)
             traceback.print_exc()
             click.echo(f"drillbook: unexpected {type(error).__name__}: {error}", err=True)
             sys.exit(DrillbookError.exit_code)
@@ -110,34 +116,62 @@ def plan(drill: str, settings: tuple[str, ...]) -> None:
 @click.option(
     "--repeat", default=1, show_default=True, type=click.IntRange(min=1), help="Run each drill N times, report them all."
 )
+@click.option(
+    "--cycles", default=1, show_default=True, type=click.IntRange(min=1), help="Run each drill N times on one topology."
+)
 @click.option("--seed", type=int, help="Of all random choices; drawn and recorded when left out.")
 @click.option("--keep", is_flag=True, help="Leave the topology standing afterwards (end it with 'down').")
 @click.option(
     "--port", default=0, type=click.IntRange(0, 65535), help="Of the front door on 127.0.0.1; any free one when left out."
 )
 @SETTING
-def run(drills: tuple[str, ...], repeat: int, seed: int | None, keep: bool, port: int, settings: tuple[str, ...]) -> None:
+@AS_JSON
+def run(
+    drills: tuple[str, ...],
+    repeat: int,
+    cycles: int,
+    seed: int | None,
+    keep: bool,
+    port: int,
+    settings: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Run DRILLS one after the other. Ends with the worst verdict's exit code."""
     found = [load_drill(name) for name in drills]
     if keep and repeat * len(found) > 1:
         raise BadInput("--keep leaves one topology standing: use it with one drill and without --repeat")
-    from harness.runner import INTERRUPTED_EXIT, Options, run_drill
+    from harness.cycles import run_cycles
+    from harness.runner import INTERRUPTED_EXIT, Options, Result, run_drill
 
-    results = []
-    for drill in found:
-        for _ in range(repeat):
-            options = Options(runs=RUNS, seed=seed, keep=keep, port=port, settings=dict(settings_of(settings)))
-            results.append(run_drill(drill, options))
+    options = Options(runs=RUNS, seed=seed, keep=keep, port=port, settings=dict(settings_of(settings)))
+    results: list[Result] = []
+    with quiet(as_json):
+        for drill in (drill for drill in found for _ in range(repeat)):
+            results += run_cycles(drill, options, cycles, tell=click.echo) if cycles > 1 else [run_drill(drill, options)]
             if results[-1].exit_code in (CouldNotStart.exit_code, INTERRUPTED_EXIT):
                 break
-        else:
-            continue
-        break
-    if len(results) > 1:
-        from harness.repeats import distribution
-
-        click.echo(distribution([r.directory for r in results]))
+    show_many([result.directory for result in results], as_json=as_json)
     sys.exit(max(r.exit_code for r in results))
+
+
+def quiet(as_json: bool) -> contextlib.AbstractContextManager[object]:
+    """With --json, what people read while it runs goes to standard error."""
+    return contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+
+
+def show_many(directories: list[Path], *, as_json: bool) -> None:
+    """Of each drill that ran more than once: every value and what it proves, here and as files; as JSON, of every drill."""
+    from harness.repeats import told, write_distribution
+
+    by_drill: dict[Path, list[Path]] = {}
+    for directory in directories:
+        by_drill.setdefault(directory.parent, []).append(directory)
+    shown = [write_distribution(runs) for runs in by_drill.values() if len(runs) > 1 or as_json]
+    if as_json:
+        click.echo(json.dumps([found.model_dump(mode="json", by_alias=True) for found, _ in shown], indent=2))
+        return
+    for found, page in shown:
+        click.echo(f"\n{told(found)}\nEvery value: {page}")
 
 
 @main.command()
@@ -169,6 +203,110 @@ def report(run_directory: Path) -> None:
     from harness.handover import report_run
 
     click.echo(report_run(run_directory))
+
+
+@main.command()
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@AS_JSON
+def explain(run_directory: Path, as_json: bool) -> None:
+    """Why RUN got its verdict: the lines of evidence that carry it, and what would have changed it. Writes nothing."""
+    from harness.handover import recompute
+    from harness.repeats import explained
+    from judging.explain import explain as explain_run
+
+    evidence, verdict, measurement = recompute(run_directory)
+    found = explain_run(evidence, measurement, verdict)
+    click.echo(found.model_dump_json(indent=2) if as_json else explained(found))
+
+
+@main.command()
+@AS_JSON
+def history(as_json: bool) -> None:
+    """All runs below runs/, by drill, with what became of each and the trend."""
+    from harness.repeats import all_runs, past, row
+    from judging.history import history as history_of
+
+    found = history_of([row(directory) for directory in all_runs(RUNS)])
+    click.echo(json.dumps([one.model_dump(mode="json") for one in found], indent=2) if as_json else past(found))
+
+
+@main.command()
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "--verifier", type=click.Path(path_type=Path), metavar="FILE", help="Another second verifier than ours, such as your own."
+)
+@AS_JSON
+def verify(run_directory: Path, verifier: Path | None, as_json: bool) -> None:
+    """Judge RUN by two programs that share no code, and say where they differ. Ends with 0 when they agree, else with 1."""
+    from harness.verification import SECOND_VERIFIER
+    from harness.verification import verify as verify_run
+
+    found = verify_run(run_directory, verifier or SECOND_VERIFIER)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+    else:
+        word = "agree" if found.agree else "DIFFER"
+        click.echo(f"{word}: {found.verdict} and {found.second_verdict}; {len(found.compared)} figures compared")
+        for one in found.differences:
+            click.echo(f"  - {one.what}: the judge says {one.ours}; the second says {one.theirs}")
+        if found.alone:
+            click.echo(f"  given by one of them alone: {', '.join(found.alone)}")
+    sys.exit(0 if found.agree else 1)
+
+
+@main.command()
+@click.argument("what", metavar="A B … | DRILL", nargs=-1, required=True)
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=V1,V2", help="With DRILL: the setting to compare; others as in run."
+)
+@click.option("--faults", default=15, show_default=True, type=click.IntRange(min=1), help="With DRILL: runs under each value.")
+@click.option(
+    "--per-start", default=5, show_default=True, type=click.IntRange(min=1), help="With DRILL: runs on one topology in a turn."
+)
+@click.option("--seed", type=int, help="With DRILL: of its first run; the same seeds under each value.")
+@AS_JSON
+def compare(
+    what: tuple[str, ...], settings: tuple[str, ...], faults: int, per_start: int, seed: int | None, as_json: bool
+) -> None:
+    """Hold runs, or directories of runs, against the first of them; or run DRILL under several values of a setting, in turns."""
+    from harness.repeats import compared, labelled, runs_of, write_comparison
+    from judging.comparison import compare as compare_groups
+
+    stopped = 0
+    if settings:
+        groups, stopped = run_variants(what, settings, faults, per_start, seed, as_json=as_json)
+        directory, stamp = groups[0][1][0].parent, groups[0][1][0].name
+    else:
+        if len(what) < 2:
+            raise BadInput("compare: expected two runs or more, or a drill with --set NAME=V1,V2")
+        groups = [(name, runs_of(Path(name))) for name in what]
+        directory, stamp = RUNS / "compared", f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    found = compare_groups(labelled(groups))
+    page = write_comparison(found, directory, stamp)
+    click.echo(found.model_dump_json(indent=2, by_alias=True) if as_json else f"{compared(found)}\nPicture: {page}")
+    sys.exit(stopped)
+
+
+def run_variants(
+    what: tuple[str, ...], settings: tuple[str, ...], faults: int, per_start: int, seed: int | None, *, as_json: bool
+) -> tuple[list[tuple[str, list[Path]]], int]:
+    """The runs under each value; every value has at least one, or the comparison could not start."""
+    if len(what) != 1:
+        raise BadInput(f"compare --set: expected one drill; seen {', '.join(what)}")
+    drill = load_drill(what[0])
+    from harness.comparing import run_compared, variants
+    from harness.runner import Options
+
+    pairs = list(settings_of(settings).items())
+    common, name, values = variants(pairs)
+    options = Options(runs=RUNS, seed=seed, settings=dict(common), interactive=False if as_json else None)
+
+    with quiet(as_json):
+        found, stopped = run_compared(drill, options, name, values, faults=faults, per_start=per_start, tell=click.echo)
+    groups = [(f"{name}={value}", runs) for value, runs in found.items()]
+    if not all(runs for _, runs in groups):
+        sys.exit(stopped)
+    return groups, stopped
 
 
 @main.command()

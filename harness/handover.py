@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from judging.evidence import Evidence, csv_text, sha256_of, write_atomically
 from judging.judge import Verdict, judge, verdict_json
 from judging.measure import Measurement, measure
 from judging.sentence import one_sentence
 
+if TYPE_CHECKING:
+    from judging.comparison import Comparison
+    from judging.distribution import Distribution
 
-def judge_run(directory: Path) -> tuple[Verdict, Measurement]:
-    """Measure and judge a run directory, and write verdict.json and losses.csv. Raises EvidenceError where there is no run."""
+
+def recompute(directory: Path) -> tuple[Evidence, Verdict, Measurement]:
+    """Measure and judge a run directory; writes nothing. Raises EvidenceError where there is no run."""
     evidence = Evidence(directory)
-    (directory / "verdict.json").unlink(missing_ok=True)  # should this fail, an older word must not stand for it
     measurement = measure(evidence)
     manifest = directory / "manifest.json"
     verdict = judge(
@@ -22,6 +27,13 @@ def judge_run(directory: Path) -> tuple[Verdict, Measurement]:
         plan=evidence.plan,
         manifest_sha256=sha256_of(manifest) if manifest.is_file() else None,
     )
+    return evidence, verdict, measurement
+
+
+def judge_run(directory: Path) -> tuple[Verdict, Measurement]:
+    """Measure and judge a run directory, and write verdict.json and losses.csv. Raises EvidenceError where there is no run."""
+    (directory / "verdict.json").unlink(missing_ok=True)  # should this fail, an older word must not stand for it
+    _, verdict, measurement = recompute(directory)
     write_atomically(directory / "verdict.json", verdict_json(verdict))
     write_atomically(directory / "losses.csv", csv_text(["key"], [[key] for key in measurement.lost_keys]))
     return verdict, measurement
@@ -40,3 +52,10 @@ def report_run(directory: Path) -> Path:
 
 def sentence_of(measurement: Measurement, verdict: Verdict) -> str:
     return one_sentence(measurement, verdict)
+
+
+def distribution_page(groups: Sequence[Distribution], comparison: Comparison | None = None) -> str:
+    """The page of many runs, or of a comparison of groups."""
+    from reports import distribution
+
+    return distribution.distribution_page(groups, comparison)

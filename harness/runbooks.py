@@ -132,6 +132,30 @@ def switch_over(cluster: Cluster, old: str, new: str) -> None:
         raise refusal or error from error
 
 
+def move_primary_home(cluster: Cluster, home: str) -> str:
+    """Hand the primary's role back to a synchronous copy in the center `home`, as planned; returns it, or "" if it stands there.
+
+    Raises ClusterError where the primary is in another region: going back from there is no switchover.
+    """
+    topology = cluster.topology
+    old = cluster.wait_primary(within_s=30).name
+    here = topology.center_of(old)
+    if here.name == home:
+        return ""
+    if here.region != topology.center(home).region:
+        raise ClusterError(f"{old} in region {here.region} is primary: no switchover leads from there to {home}")
+    at_home = [n.name for n in cluster.databases(topology.center(home))]
+
+    def in_sync() -> str | None:
+        state = cluster.state(old)
+        names = [r["name"] for r in state.replication if r["sync_state"] in ("sync", "quorum")] if state is not None else []
+        return next((name for name in at_home if name in names), None)
+
+    new: str = wait_for(in_sync, within_s=60, what=f"a synchronous copy in {home}", every_s=0.2)
+    switch_over(cluster, old, new)
+    return new
+
+
 def rebuild_node(cluster: Cluster, node: str) -> None:
     """Throw a damaged copy away and make a new one from the primary; returns once it streams."""
     wait_for(

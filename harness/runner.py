@@ -16,17 +16,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import requests
 
 from harness import environment, witness
 from harness.customers import Customers
 from harness.drill import Drill
+from harness.first_state import first_state_again
+from harness.ground import Ground
 from harness.hold import acts_by_hand
 from harness.live import LiveView
 from harness.observer import Observer
 from harness.rehearsal import CannotRehearse, rehearse
 from harness.run import Run
-from harness.watcher import Watcher
 from judging.books import OBSERVER_PREFIX
 from judging.errors import CouldNotStart, CouldNotTell, DrillbookError
 from judging.evidence import (
@@ -58,7 +60,10 @@ INTERRUPTED_EXIT = 130
 
 @dataclass(frozen=True)
 class Options:
-    """How to run. `sabotage` is called once the topology is steady: tests spoil with it what stands, behind the drill's back."""
+    """How to run. `sabotage` is called once the topology is steady: tests spoil with it what stands, behind the drill's back.
+
+    `cycle` goes into the plan as it is: which of how many cycles on one topology this run is.
+    """
 
     runs: Path = Path("runs")
     seed: int | None = None
@@ -67,6 +72,7 @@ class Options:
     settings: dict[str, Any] = field(default_factory=dict)
     interactive: bool | None = None
     sabotage: Callable[[Cluster], None] | None = None
+    cycle: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,19 +84,23 @@ class Result:
     exit_code: int
 
 
-def run_drill(drill: Drill, options: Options) -> Result:
-    """plan → up → steady → load → baseline → fault, proof, recovery, heal → drain → read back → seal → down → judge → render."""
-    client, found = prepare(options)
+def run_drill(drill: Drill, options: Options, ground: Ground | None = None) -> Result:
+    """plan → up → steady → load → baseline → fault, proof, recovery, heal → drain → read back → seal → down → judge → render.
+
+    With a shared `ground`, `up` and `down` are left out where the topology of an earlier cycle stands and is to stand on.
+    """
+    ground = ground or Ground()
+    client, found = ground.prepared = ground.prepared or prepare(options)
     plan = make_plan(drill, options, client, found)
     directory, events = register(plan, options)
     with LiveView(plan.drill, plan.claim, interactive=options.interactive) as view, signals_as_interrupts(view):
         view.anchors({"plan hash": sha256_of(directory / "plan.json")})
         events.listeners.append(view.event)
-        watcher = Watcher(plan.run_id, log=directory / "harness.log")
-        host = witness.Witness(directory, engine.root_directory(client), plan.run_id, events)
+        ground.enter(plan.run_id, directory)
+        host = witness.Witness(directory, engine.root_directory(client), events)
         interrupted, started = False, False
         try:
-            cluster = bring_up(drill, plan, options, directory, events, view, found)
+            cluster = stand_on(ground, drill, plan, options, events, view)
             started = True
             try:
                 with loaded(plan, directory, cluster, events, view) as run:
@@ -102,7 +112,7 @@ def run_drill(drill: Drill, options: Options) -> Result:
             finally:
                 with uninterrupted(view):
                     host.stop()
-                    finish_evidence(cluster, directory, events)
+                    finish_evidence(cluster, directory, events, since=plan.clock.wall if ground.runs > 1 else None)
         except KeyboardInterrupt:
             interrupted = True
             events.write("interrupted", "interrupted by the operator; healed first", durable=True)
@@ -112,8 +122,10 @@ def run_drill(drill: Drill, options: Options) -> Result:
         finally:
             with uninterrupted(view):
                 host.stop()
-                keep = options.keep and started and not interrupted
-                watcher.release(done=seal_and_take_down(client, plan, directory, events, view, keep=keep))
+                keep = ground.stays(keep=options.keep, started=started, interrupted=interrupted)
+                gone = seal_and_take_down(client, ground, plan, directory, events, view, keep=keep)
+                if not keep or ground.last:
+                    ground.leave(gone=gone)
         verdict = hand_over(directory, view)
     code = INTERRUPTED_EXIT if interrupted else EXIT_CODES[verdict.verdict] if started else CouldNotStart.exit_code
     return Result(directory, verdict, code)
@@ -154,7 +166,8 @@ def make_plan(drill: Drill, options: Options, client: Any, found: images.Images)
         load=drill.load,
         environment_class=environment.ENVIRONMENT_CLASS,
         drill_kind=environment.DRILL_KIND,
-        environment=environment.describe(client.version(), degraded=degraded),
+        environment=environment.describe(client.version(), degraded=degraded)
+        | ({"cycle": options.cycle} if options.cycle else {}),
         clock=Clock.now(),
         body=body,
         witness=witness.describe(engine.root_directory(client), options.runs),
@@ -186,6 +199,25 @@ def point(link: Path, target: str) -> None:
     temporary = link.with_name(f".{link.name}.{secrets.token_hex(2)}")
     temporary.symlink_to(target)
     temporary.replace(link)
+
+
+# --- What it stands on ------------------------------------------------------------------------------------------------
+def stand_on(ground: Ground, drill: Drill, plan: Plan, options: Options, events: EventLog, view: LiveView) -> Cluster:
+    """The topology, in its first state: started, or that of the cycle before. One that can't be set right is replaced."""
+    assert ground.prepared is not None
+    client, found = ground.prepared
+    if ground.cluster is not None and ground.home is not None:
+        events.write("phase", "phase: start", name="start")
+        view.phase("the first state again", startup.READY_WITHIN_S)
+        try:
+            first_state_again(ground.cluster, plan, events, home=ground.home, door_closed=door_closed)
+            return ground.cluster
+        except (ClusterError, TimeoutError, OSError, psycopg.Error) as error:
+            events.write("progress", f"the first state can't be had again, so the topology is replaced: {brief(error)}")
+            ground.replace(plan.run_id, lambda: take_down(client, ground, view))
+    ground.cluster = bring_up(drill, plan, options, ground.place, events, view, found)
+    ground.home = ground.cluster.topology.center_of(ground.cluster.wait_primary(within_s=30).name).name
+    return ground.cluster
 
 
 # --- While it runs ----------------------------------------------------------------------------------------------------
@@ -367,19 +399,21 @@ def wait_replayed(cluster: Cluster, events: EventLog) -> None:
     events.write("replayed", gap or "every copy has replayed what the primary had", gap=gap)
 
 
-def finish_evidence(cluster: Cluster, directory: Path, events: EventLog) -> None:
-    """Server logs, whatever happened before."""
+def finish_evidence(cluster: Cluster, directory: Path, events: EventLog, *, since: str | None = None) -> None:
+    """Server logs, whatever happened before; of a topology that stood before the run, from that wall time on."""
     (directory / "logs").mkdir(exist_ok=True)
     for name in cluster.container_names():
         try:
-            (directory / "logs" / f"{name}.log").write_bytes(cluster.logs(name))
+            (directory / "logs" / f"{name}.log").write_bytes(cluster.logs(name, since=since))
         except Exception as error:
             events.write("log_missing", f"{name}'s log could not be read: {brief(error)}", container=name)
             if isinstance(error, requests.Timeout):
                 break  # an engine that hangs would keep us a minute for each
 
 
-def seal_and_take_down(client: Any, plan: Plan, directory: Path, events: EventLog, view: LiveView, *, keep: bool) -> bool:
+def seal_and_take_down(
+    client: Any, ground: Ground, plan: Plan, directory: Path, events: EventLog, view: LiveView, *, keep: bool
+) -> bool:
     """False when the engine would not let something go: then the watcher goes on."""
     gone = False
     try:
@@ -391,9 +425,9 @@ def seal_and_take_down(client: Any, plan: Plan, directory: Path, events: EventLo
         view.anchors({"chain head": events.head, "seal": sha256_of(directory / "manifest.json")})
     finally:
         if not keep:
-            gone = take_down(client, plan, directory, view)
-    if keep:
-        view.message(f"kept: the topology stands; end it with 'drillbook down {plan.run_id}'")
+            gone = take_down(client, ground, view)
+    if keep and ground.last:
+        view.message(f"kept: the topology stands; end it with 'drillbook down {ground.run_id}'")
     return keep or gone
 
 
@@ -406,16 +440,16 @@ def tell_acts_by_hand(directory: Path, events: EventLog) -> None:
         events.write("by_hand", f"by hand: {what}", source="hands", durable=True, **told, did=data)
 
 
-def take_down(client: Any, plan: Plan, directory: Path, view: LiveView) -> bool:
+def take_down(client: Any, ground: Ground, view: LiveView) -> bool:
     view.phase("taking the topology down")
     try:
-        left: engine.Leftovers | str = engine.remove_for_good(client, plan.run_id, looks=1)
+        left: engine.Leftovers | str = engine.remove_for_good(client, ground.run_id, looks=1)
     except engine.REFUSALS as error:
         left = brief(error)
     if left:
         view.message(f"not everything is removed yet ({left}): the watcher process goes on; 'drillbook clean' does the same")
         return False
-    (directory / "standing.json").unlink(missing_ok=True)
+    (ground.place / "standing.json").unlink(missing_ok=True)
     return True
 
 

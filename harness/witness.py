@@ -197,9 +197,9 @@ def open_nameless(path: Path) -> Iterator[int]:
         os.close(file)
 
 
-def watch_host(harness: int, run_id: str, emit: Emit, going: Going) -> None:
+def watch_host(harness: int, emit: Emit, going: Going) -> None:
     """Pressure, and who used the CPUs, every 500 ms."""
-    usage = Usage(harness, run_id)
+    usage = Usage(harness)
     throttle = throttle_file()
     before_ns, pressure, cpu = time.monotonic_ns(), pressures(), cpu_times(usage, throttle)
     while going.on:
@@ -300,9 +300,8 @@ def cgroup_ns(file: Path) -> int:
 class Usage:
     """CPU time used so far by the drill: its containers, the harness with its children, and the engine."""
 
-    def __init__(self, harness: int, run_id: str) -> None:
+    def __init__(self, harness: int) -> None:
         self.harness = harness
-        self.run_id = run_id
         self.groups = usage_files()
         self.ours: dict[str, bool] = {}  # by container
         self.counted: dict[Path, int] = {}  # what each of our containers has used, kept when it is gone
@@ -327,7 +326,7 @@ class Usage:
             label = label_of(container)
             if label is None:
                 return False
-            self.ours[container] = label == self.run_id
+            self.ours[container] = bool(label)  # of whichever run: cycles share the containers of the first
         return self.ours[container]
 
     def processes_ns(self) -> int:
@@ -412,7 +411,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Records what the host itself does while a drill runs.")
     parser.add_argument("--out", required=True, type=Path, help="the run directory")
     parser.add_argument("--sync-path", required=True, type=Path, help="where the databases' disks are")
-    parser.add_argument("--run-id", required=True, help="of the containers whose CPU time is ours")
     parser.add_argument("--stop-on-eof", action="store_true", help="stop when stdin ends")
     options = parser.parse_args(argv)
     gc.collect()
@@ -428,7 +426,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     harness = os.getppid()
     watchers: dict[str, Watch] = {f"core {core}": partial(watch_core, core) for core in cores}
     watchers["disk"] = partial(watch_disk, path)
-    watchers["host"] = partial(watch_host, harness, options.run_id)
+    watchers["host"] = partial(watch_host, harness)
     started_ns = time.monotonic_ns()
     pids = {spawn(watch, record.pipe): name for name, watch in watchers.items()}
     os.close(record.pipe[1])
@@ -540,11 +538,11 @@ def write_atomically(path: Path, what: dict[str, Any]) -> None:
 class Witness:
     """The process, as the harness holds it. One that dies is written down; the drill goes on, and its verdict tells."""
 
-    def __init__(self, directory: Path, databases_on: Path, run_id: str, events: EventLog) -> None:
+    def __init__(self, directory: Path, databases_on: Path, events: EventLog) -> None:
         self.events = events
         self.stopping = False
         self.heard = threading.Event()
-        arguments = ["--out", str(directory), "--sync-path", str(databases_on), "--run-id", run_id, "--stop-on-eof"]
+        arguments = ["--out", str(directory), "--sync-path", str(databases_on), "--stop-on-eof"]
         with (directory / "harness.log").open("a", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "harness.witness", *arguments],

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from judging.evidence import Model, Plan, Targets
 from judging.measure import FaultMeasurement, Measurement, Phases
+from judging.predicted import findings, predictions
 
 SCHEMA = "drillbook.verdict/1"
 EXIT_CODES: dict[str, int] = {"PASS": 0, "FAIL": 1, "INVALID": 2}
@@ -73,6 +74,9 @@ class Verdict(Model):
     drill_kind: str
     evidence_version: int
     manifest_sha256: str | None
+    findings: list[str] = Field(
+        default_factory=list
+    )  # beside the verdict: measured outside of what the settings predict; from version 2 on
 
 
 def judge(measurement: Measurement, targets: Targets, *, plan: Plan, manifest_sha256: str | None) -> Verdict:
@@ -103,12 +107,14 @@ def judge(measurement: Measurement, targets: Targets, *, plan: Plan, manifest_sh
         drill_kind=plan.drill_kind,
         evidence_version=plan.evidence_version,
         manifest_sha256=manifest_sha256,
+        findings=findings(predictions(plan, measurement)),
     )
 
 
 def verdict_json(verdict: Verdict) -> str:
     """The bytes of verdict.json: the same verdict gives the same bytes."""
-    return json.dumps(verdict.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False) + "\n"
+    unknown = {"findings"} if verdict.evidence_version < 2 else set[str]()  # to the schema of that version
+    return json.dumps(verdict.model_dump(mode="json", by_alias=True, exclude=unknown), indent=2, ensure_ascii=False) + "\n"
 
 
 def _part(whole: Model, kind: type[Model]) -> dict[str, object]:

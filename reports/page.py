@@ -46,7 +46,7 @@ def render(evidence: Evidence, measurement: Measurement, verdict: Verdict, *, la
         "broken": sources.broken_seals if sources.manifest else [], "during_max": DURING_MAX,
     }  # fmt: skip
     view["unreadable"] = sources.unreadable
-    page = _templates().get_template("report.html.j2").render(view)
+    page = templates().get_template("report.html.j2").render(view)
     return {"report.html": page, "junit.xml": junit_xml(measurement, verdict, figures, text, anchors(evidence, verdict))}
 
 
@@ -64,7 +64,7 @@ def anchors(evidence: Evidence, verdict: Verdict) -> dict[str, str | None]:
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
     return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @contextmanager
 def watching(out: Path) -> Iterator[subprocess.Popen[str]]:
-    arguments = ["--out", str(out), "--sync-path", str(out), "--run-id", "none", "--stop-on-eof"]
+    arguments = ["--out", str(out), "--sync-path", str(out), "--stop-on-eof"]
     process = subprocess.Popen(
         [sys.executable, "-m", "harness.witness", *arguments], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -171,7 +171,7 @@ BURN = "import time\nwhile time.process_time() < 0.4: pass"
 
 def test_cpu_time_of_our_own_tree_is_ours_and_a_neighbours_is_not() -> None:
     """Without containers: of this process with its children, the ended ones too."""
-    usage = witness.Usage(os.getpid(), "none")
+    usage = witness.Usage(os.getpid())
     before = usage.processes_ns()
     subprocess.run([sys.executable, "-c", BURN], check=True)
     assert usage.processes_ns() - before >= 400_000_000
@@ -207,7 +207,7 @@ def test_the_harness_writes_down_its_end_and_its_death(tmp_path: Path) -> None:
     for name in ("stopped", "killed"):
         out = tmp_path / name
         out.mkdir()
-        one = Witness(out, out, "none", EventLog(out / "events.jsonl"))
+        one = Witness(out, out, EventLog(out / "events.jsonl"))
         time.sleep(0.3)
         if name == "killed":
             one.process.kill()

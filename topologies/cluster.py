@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -435,8 +436,10 @@ class Cluster:
         finally:
             with_connection.close()
 
-    def logs(self, name: str) -> bytes:
-        output: bytes = self.container(name).logs(timestamps=True)
+    def logs(self, name: str, *, since: str | None = None) -> bytes:
+        """What a container has written, from the wall time `since` (RFC 3339, UTC) on."""
+        begin = None if since is None else datetime.fromisoformat(since).timestamp()
+        output: bytes = self.container(name).logs(timestamps=True, since=begin)
         return output
 
     def autopsy(self, node: str) -> tuple[bytes, int | None]:

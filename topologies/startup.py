@@ -235,7 +235,7 @@ class Startup:
         wait_for(lambda: cluster.leader_key("region-a"), within_s=READY_WITHIN_S, what="the first leader in region A")
         self.mark("first leader")
         wait_for(lambda: pay(cluster, key), within_s=READY_WITHIN_S, what="a payment through the front door", every_s=0.02)
-        wait_for(lambda: self.in_two_centers(cluster, key), within_s=READY_WITHIN_S, what="that payment in two centers")
+        wait_for(lambda: held_in_two_centers(cluster, key), within_s=READY_WITHIN_S, what="that payment in two centers")
         self.mark("first payment through the front door, held in two centers")
         first = self.milestones[next(reversed(self.milestones))]
         # Each look opens a connection to every database: more looks would slow down what they wait for.
@@ -243,12 +243,14 @@ class Startup:
         self.mark("full redundancy: every copy streams")
         return Started(cluster, first, self.milestones[next(reversed(self.milestones))], self.milestones)
 
-    def in_two_centers(self, cluster: Cluster, key: str) -> bool:
-        holders = set()
-        for node in cluster.databases():
-            if cluster.state(node.name) and cluster.sql(node.name, "SELECT 1 FROM payments WHERE key = %s", key):
-                holders.add(cluster.topology.center_of(node.name).name)
-        return len(holders) >= 2
+
+def held_in_two_centers(cluster: Cluster, key: str) -> bool:
+    """Whether a payment stands on databases of two centers."""
+    holders = set()
+    for node in cluster.databases():
+        if cluster.state(node.name) and cluster.sql(node.name, "SELECT 1 FROM payments WHERE key = %s", key):
+            holders.add(cluster.topology.center_of(node.name).name)
+    return len(holders) >= 2
 
 
 def pay(cluster: Cluster, key: str) -> bool:
