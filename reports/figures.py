@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from judging.measure import FaultMeasurement, Measurement
+from reports.primaries import reigning
 from reports.sources import Sources
 
 SAMPLE_GAP_S = 2.0  # docs/evidence.md: over 2 s without a sample is time that nothing is known of
@@ -184,11 +185,8 @@ def _copies(sources: Sources, clock: Clockwork) -> Copies:
     found = Copies()
     center_of = centers_of(sources.plan.topology)
     spelled = {re.sub(r"\W|_", "-", node): node for node in center_of}  # application_name may say dc1_a for dc1-a
-    samples = sources.samples
-    rows: list[Any] = []
-    if len(samples):
-        rows = list(samples[(samples["ok"] == 1) & (samples["in_recovery"] == 0)].sort_values("t_ns").itertuples())
-    _unsampled(samples, clock, found)
+    rows = reigning(sources.samples)
+    _unsampled(sources.samples, clock, found)
     ends = [clock.s(row.t_ns) for row in rows[1:]] + ([clock.s(rows[-1].t_ns)] if rows else [])
     acknowledged = _acknowledged_at(sources, clock)
     before: tuple[float, bool] | None = None

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from judging.measure import Measurement
 from judging.sentence import seconds
 from reports.figures import Clockwork
+from reports.primaries import answering
 from reports.sources import Sources
 from reports.svg import ACCENT, BAD, INK, LINE, MUTED, PAPER, WASH, Canvas, drawing, inline
 from reports.words import Words
@@ -66,10 +67,18 @@ def _moment(sources: Sources, clock: Clockwork, name: str, fault: str, t_ns: int
             active.pop(identity, None)
     down = {str(node) for effect in active.values() for node in effect.get("down", [])}
     cut = {str(link) for effect in active.values() for link in effect.get("cut", [])}
+    roles = _only_who_answers(sources, roles, t_ns)
     roles |= {node: "down" for node in down if node in roles}
     if name == "after" and not active:  # the last word on roles may have been written before the heal
         roles = {node: "standby" if role == "down" and _answers(sources, node) else role for node, role in roles.items()}
     return Moment(name, fault, clock.s(t_ns), roles, frozenset(down), frozenset(cut))
+
+
+def _only_who_answers(sources: Sources, roles: dict[str, str], t_ns: int) -> dict[str, str]:
+    """Of several primaries, those that did not say so just then were told by an answer that came too late."""
+    named = {node for node, role in roles.items() if role == "primary"}
+    said = answering(sources.samples, t_ns) & named if len(named) > 1 else set()
+    return {node: "unknown" if said and node in named - said else role for node, role in roles.items()}
 
 
 def _answers(sources: Sources, node: str) -> bool:

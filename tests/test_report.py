@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from judging.evidence import Evidence, Targets
+from judging.evidence import Evidence, Targets, csv_text
 from judging.judge import Verdict, judge
 from judging.measure import Measurement, Phases, measure
 from judging.sentence import ENGLISH, one_sentence, seconds
@@ -21,7 +21,9 @@ from reports.charts import NARROW, WIDE, place_marks
 from reports.figures import clockwork, timeline
 from reports.logs import ROWS_MAX, event_rows
 from reports.page import PARTS, TEMPLATES, render
+from reports.primaries import answering, reigning
 from reports.sources import Sources
+from reports.topology import moments
 from reports.words import words
 from tests.synthetic import SCENARIOS, FaultStory, Scenario, reseal, write_run
 
@@ -201,6 +203,75 @@ def test_gaps_are_gaps(tmp_path: Path) -> None:
     assert data.rates.loc[36:37, "acknowledged"].isna().all(), "what was not recorded is not zero"
     assert data.rates.loc[5:15, "acknowledged"].eq(0).all(), "an outage is zero, not a gap"
     assert len(data.unsampled) == 1
+
+
+# two that say they are the primary
+
+
+def two_primaries(directory: Path, *, from_s: float, asked_s: float, streams: bool) -> tuple[Sources, Measurement]:
+    """dc1-a was only frozen: from `from_s` after the fault on it calls itself the primary again, for 13 s, on the old
+    timeline. The answer to a question of `asked_s` comes among them. `streams`: it remembers all of its standbys.
+    """
+    write_run(directory)
+    path = directory / "samples.csv"
+    head, *rows = path.read_text().splitlines()
+    old = next(r for r in rows if r.split(",")[2] == "dc1-a" and r.split(",")[4] == "0")
+    standing = json.dumps([
+        {"name": n, "state": "streaming", "sync_state": "quorum", "flush_lsn": 1} for n in ("dc1-b", "dc2-a", "dc3-a")
+        if streams
+    ])  # fmt: skip
+    memory = old.split(",", 7)[:7]
+    zero = 7_200_000_000_000 + 25_050_000_000
+    said = []
+    for tick in range(65):
+        at = zero + round((from_s + tick / 5) * 1e9) + 10_000_000
+        asked = zero + round(asked_s * 1e9) if tick == 30 else at - 2_000_000
+        said.append([asked, at, *memory[2:7], "", '2 ("dc1-b","dc2-a")', standing, ""])
+    kept = [r for r in rows if r.split(",")[2] != "dc1-a" or int(r.split(",")[1]) < zero + round(from_s * 1e9)]
+    path.write_text(head + "\n" + "\n".join(kept) + "\n" + csv_text((), said).lstrip("\n"))
+    evidence, measurement, _ = judged(directory)
+    return Sources(evidence), measurement
+
+
+@pytest.mark.parametrize("asked_s", [24.0, 0.26])
+def test_of_two_primaries_the_one_of_the_newest_timeline_counts(asked_s: float, tmp_path: Path) -> None:
+    sources, measurement = two_primaries(tmp_path, from_s=18.0, asked_s=asked_s, streams=True)
+    data = timeline(sources, measurement, clockwork(sources, measurement))
+    assert [span.name for span in data.copies["dc1"] if span.end_s > 18 and span.start_s < 31] == []
+    assert [span.name for span in data.copies["dc2"] if span.end_s > 18.5] == ["primary"]
+    assert max(frame["bytes"].max() for frame in data.lag.values()) < 10_000, "behind the new primary alone"
+
+
+def test_redundant_again_is_what_the_newest_primary_says(tmp_path: Path) -> None:
+    """From 41.5 s on, when all copies are back, the old one says for 13 s that it has no standby."""
+    sources, measurement = two_primaries(tmp_path, from_s=41.5, asked_s=44.0, streams=False)
+    marks = {mark.name: mark.t_s for mark in timeline(sources, measurement, clockwork(sources, measurement)).marks}
+    assert marks["redundant"] == pytest.approx(41.2, abs=0.2)
+
+
+def test_a_late_answer_speaks_for_neither_moment(tmp_path: Path) -> None:
+    """The new primary is frozen too, its answer arrives 5 s late: nobody is known to be the primary meanwhile."""
+    write_run(tmp_path)
+    samples = Evidence(tmp_path).samples
+    late = samples.assign(asked_ns=samples["asked_ns"] - 5_000_000_000)
+    assert reigning(samples)
+    assert not reigning(late)
+    assert not answering(late, int(samples["t_ns"].median()))
+
+
+def test_a_frozen_primary_that_no_longer_answers_is_not_drawn_as_one(tmp_path: Path) -> None:
+    sources, measurement = two_primaries(tmp_path, from_s=18.0, asked_s=24.0, streams=True)
+    clock = clockwork(sources, measurement)
+    events = [
+        e.model_copy(update={"data": {**e.data, "roles": {**e.data["roles"], "dc1-a": "primary"}}})
+        if e.kind == "primary" and e.data["node"] == "dc2-a" else e.model_copy(update={"data": {**e.data, "effect": {}}})
+        if e.kind == "intent" else e
+        for e in sources.events
+    ]  # fmt: skip
+    sources.__dict__["events"] = events
+    during = moments(sources, measurement, clock)[1]
+    assert during.primaries == ["dc2-a"]
+    assert during.roles["dc1-a"] == "unknown"
 
 
 # what others wrote into a run
