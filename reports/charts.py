@@ -14,6 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from judging.measure import FaultMeasurement
 from judging.sentence import seconds
 from reports.figures import Span, Timeline, held
+from reports.host import Host, what_to_see
 from reports.svg import ACCENT, BAD, BAD_WASH, INK, LINE, MUTED, PAPER, SOFT, WASH, Canvas, Hit, drawing, inline
 from reports.words import Words
 
@@ -69,31 +70,36 @@ def timeline_chart(data: Timeline, words: Words, cut: Cut, *, label: str, desc: 
     with drawing(f"timeline-{cut.name}"):
         labels = place_marks(data, words, cut)
         top = (1 + max((item.row for item in labels), default=0)) * ROW + 6
-        heights = [cut.panel, cut.panel * 0.9, cut.panel * 0.75, STRIP_ROW * max(1, len(data.copies)), STRIP_ROW]
-        total = top + sum(heights) + cut.header * len(heights) + FOOT
+        heights = {"rates": cut.panel, "latency": cut.panel * 0.9}
+        heights |= {"delays": cut.panel * 0.75, "shares": cut.panel * 0.5} if data.host else {}
+        heights |= {"lag": cut.panel * 0.75, "copies": STRIP_ROW * max(1, len(data.copies)), "phases": STRIP_ROW}
+        total = top + sum(heights.values()) + cut.header * len(heights) + FOOT
         canvas = Canvas(cut.width, total)
         panels = _panels(canvas, cut, heights, top, data)
-        _rates(panels[0], data, words)
-        _latency(panels[1], data, words)
-        _lag(panels[2], data, words)
-        _copy_strip(panels[3], data, words)
-        _phase_strip(panels[4], data, words)
+        _rates(panels["rates"], data, words)
+        _latency(panels["latency"], data, words)
+        _lag(panels["lag"], data, words)
+        if data.host:
+            _delays(panels["delays"], data.host, data, words)
+            _shares(panels["shares"], data.host, data, words)
+        _copy_strip(panels["copies"], data, words)
+        _phase_strip(panels["phases"], data, words)
         _shade(panels, data, words)
-        _x_axis(panels[4].axes, words("timeline.x_axis" if data.faulted else "timeline.x_axis_no_fault"), cut)
-        _draw_marks(panels, labels, top)
+        _x_axis(panels["phases"].axes, words("timeline.x_axis" if data.faulted else "timeline.x_axis_no_fault"), cut)
+        _draw_marks(list(panels.values()), labels, top)
         hits = _hits(data, words, cut, top, total) if cut is WIDE else ()
         return inline(canvas.figure, label=label, desc=desc, css=cut.name, hits=hits)
 
 
-def _panels(canvas: Canvas, cut: Cut, heights: list[float], top: float, data: Timeline) -> list[Panel]:
-    panels, y = [], top
-    for height in heights:
+def _panels(canvas: Canvas, cut: Cut, heights: dict[str, float], top: float, data: Timeline) -> dict[str, Panel]:
+    panels, y = {}, top
+    for name, height in heights.items():
         y += cut.header
         axes = canvas.figure.add_axes(canvas.box(cut.left, y, cut.width - cut.left - cut.right, height))
         axes.set_xlim(data.start_s, data.end_s)
         axes.xaxis.set_major_locator(NullLocator())
         axes.spines["left"].set_visible(False)
-        panels.append(Panel(axes, canvas, cut, y, height))
+        panels[name] = Panel(axes, canvas, cut, y, height)
         y += height
     return panels
 
@@ -201,6 +207,39 @@ def _lag(panel: Panel, data: Timeline, words: Words) -> None:
     return None
 
 
+def _delays(panel: Panel, host: Host, data: Timeline, words: Words) -> None:
+    """How long the host's disk and its cores kept a small piece of work waiting; its stalls as blocks."""
+    sync = {"color": ACCENT, "linewidth": 1.6}
+    wake = {"color": INK, "linewidth": 1.1, "linestyle": (0, (4, 1.5))}
+    keys = [(words("host.sync"), sync), (words("host.wake"), wake), (words("host.stall"), {"color": LINE, "linewidth": 9})]
+    _title(panel, what_to_see(host, words), keys)
+    if not host.delays.notna().to_numpy().any():
+        return _nothing(panel, words)
+    for column, style in (("wake", wake), ("sync", sync)):
+        _stairs(panel, host.delays[column].to_numpy(dtype=float), data, style)
+    values = host.delays.to_numpy(dtype=float)
+    low, high = _round_125(max(np.nanmin(values), 0.1), down=True), _round_125(max(np.nanmax(values), 10.0), down=False)
+    panel.axes.set_yscale("log")
+    panel.axes.set_ylim(low, high)
+    _grid(panel, FixedLocator(_log_ticks(low, high)), FuncFormatter(_number))
+    return None
+
+
+def _shares(panel: Panel, host: Host, data: Timeline, words: Words) -> None:
+    foreign = {"color": ACCENT, "linewidth": 1.6}
+    disk = {"color": INK, "linewidth": 1.1, "linestyle": (0, (4, 1.5))}
+    cpu = {"color": INK, "linewidth": 1.3, "linestyle": (0, (1, 1.2))}
+    styles = {"io": disk, "cpu": cpu, "foreign": foreign}
+    _title(panel, words("host.panel_shares"), [(words(f"host.{name}"), styles[name]) for name in ("foreign", "io", "cpu")])
+    if not host.shares.notna().to_numpy().any():
+        return _nothing(panel, words)
+    for name, style in styles.items():
+        _stairs(panel, host.shares[name].to_numpy(dtype=float), data, style)
+    panel.axes.set_ylim(0, 100)
+    _grid(panel, FixedLocator([0, 50, 100]), FuncFormatter(_number))
+    return None
+
+
 def _bytes_unit(largest: float) -> tuple[str, float]:
     for unit, size in (("MB", 1e6), ("kB", 1e3)):
         if largest >= 2 * size:
@@ -262,17 +301,32 @@ def _phase_strip(panel: Panel, data: Timeline, words: Words) -> None:
             panel.axes.text(start + 4 / scale, 0.52, name, va="center", size=11)
 
 
-def _shade(panels: list[Panel], data: Timeline, words: Words) -> None:
-    """The outage behind the first panels, the unprotected time across the copies, each with its name."""
-    scale, rates, copies = panels[0].cut.scale(data), panels[0].axes, panels[3].axes
+def _shade(panels: dict[str, Panel], data: Timeline, words: Words) -> None:
+    """The outage behind all panels but the phases, the unprotected time across the copies, each with its name."""
+    scale, rates, copies = panels["rates"].cut.scale(data), panels["rates"].axes, panels["copies"].axes
     for span in data.outages:
-        for panel in panels[:4]:
+        for panel in (p for name, p in panels.items() if name != "phases"):
             panel.axes.axvspan(span.start_s, span.end_s, facecolor=BAD_WASH, linewidth=0, zorder=0)
         text = words("timeline.outage", duration=seconds(span.end_s - span.start_s))
         if len(text) * CHAR < (span.end_s - span.start_s) * scale:
             rates.text(span.start_s + 5 / scale, rates.get_ylim()[1] * 0.96, text, va="top", color=BAD, size=11)
+    _shade_host(panels, data)
     for span in data.unprotected:
         copies.axvspan(span.start_s, span.end_s, facecolor="none", edgecolor=BAD, hatch="////", linewidth=0, zorder=1.5)
+
+
+def _shade_host(panels: dict[str, Panel], data: Timeline) -> None:
+    """The host's stalls from the payments down to its own panels, so that the eye sees what fell together."""
+    if data.host is None:
+        return
+    shortest = 2 / panels["rates"].cut.scale(data)
+    for name in ("rates", "latency", "delays", "shares"):
+        for stall in data.host.stalls:
+            end_s = max(stall.end_s, stall.start_s + shortest)
+            panels[name].axes.axvspan(stall.start_s, end_s, facecolor=LINE, linewidth=0, zorder=0.5)
+    for start_s, end_s in data.host.silent:
+        for name in ("delays", "shares"):
+            panels[name].axes.axvspan(start_s, end_s, facecolor=PAPER, edgecolor=MUTED, hatch="xxx", linewidth=0, zorder=3)
 
 
 def _x_axis(axes: Axes, label: str, cut: Cut) -> None:
@@ -327,7 +381,8 @@ def _hits(data: Timeline, words: Words, cut: Cut, top: float, total: float) -> t
         if right <= left:
             continue
         told = {node: values[i] for node, values in lags.items()}
-        text = "\n".join(_values_at(words, float(start), rates[i], latency[i], told))
+        lines = _values_at(words, float(start), rates[i], latency[i], told) + _host_at(words, data.host, i)
+        text = "\n".join(lines)
         hits.append(Hit(cut.left + (left - data.start_s) * scale, top, (right - left) * scale, total - top - FOOT, text))
     return tuple(hits)
 
@@ -341,6 +396,17 @@ def _values_at(words: Words, t_s: float, rates: Any, latency: Any, lags: dict[st
     if not np.isnan(latency[0]):
         lines.append(words("timeline.hover_latency", p50=f"{latency[0]:,.0f}", p99=f"{latency[1]:,.0f}"))
     lines += [words("timeline.hover_lag", node=n, lag=f"{lag:,.0f}") for n, lag in lags.items() if not np.isnan(lag)]
+    return lines
+
+
+def _host_at(words: Words, host: Host | None, i: int) -> list[str]:
+    if host is None:
+        return []
+    delays, shares = host.delays.iloc[i], host.shares.iloc[i]
+    told = {name: delays[name] for name in ("sync", "wake") if not np.isnan(delays[name])}
+    lines = [words("host.hover_delay", name=words(f"host.{name}"), ms=f"{value:,.1f}") for name, value in told.items()]
+    if not np.isnan(shares["foreign"]):
+        lines.append(words("host.hover_foreign", share=f"{shares['foreign']:.0f}"))
     return lines
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from judging.measure import FaultMeasurement, Measurement
+from reports.host import Host, host
 from reports.primaries import reigning
 from reports.sources import Sources
 
@@ -57,6 +58,7 @@ class Timeline:
     unsampled: list[Span]
     baseline_per_s: float | None = None
     faulted: bool = True  # whether second 0 is a fault
+    host: Host | None = None  # None: no witness watched the host
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def timeline(sources: Sources, measurement: Measurement, clock: Clockwork) -> Ti
         unsampled=copies.unsampled,
         baseline_per_s=measurement.baseline_rate_per_s,
         faulted=bool(measurement.faults),
+        host=host(sources.witness, clock.origin_ns, edges),
     )
 
 

@@ -19,6 +19,8 @@ from judging.sentence import one_sentence, seconds, what_happened
 from reports import rows
 from reports.charts import NARROW, WIDE, segment_spans, segments_chart, timeline_chart
 from reports.figures import Clockwork, Timeline, clockwork, timeline
+from reports.host import Host, signed
+from reports.host import what_to_see as host_to_see
 from reports.junit import junit_xml
 from reports.logs import event_rows
 from reports.sources import Sources
@@ -26,6 +28,7 @@ from reports.topology import DURING_MAX, describe, moments, topology_chart, what
 from reports.words import Words, words
 
 TEMPLATES = Path(__file__).parent / "templates"
+STALLS_TOLD = 20
 PARTS = ("summary", "figures", "timeline", "segments", "topology", "ledger", "proof", "events", "settings", "files")
 
 
@@ -80,7 +83,7 @@ def _timeline(sources: Sources, measurement: Measurement, clock: Clockwork, text
     title = _timeline_title(measurement, text)
     desc = _timeline_desc(data, text)
     cuts = [timeline_chart(data, text, cut, label=title, desc=desc) for cut in (WIDE, NARROW)]
-    return {"title": title, "desc": desc, "charts": cuts, "marks": data.marks}
+    return {"title": title, "desc": desc, "charts": cuts, "watched": data.host is not None}
 
 
 def _timeline_title(measurement: Measurement, text: Words) -> str:
@@ -110,7 +113,23 @@ def _timeline_desc(data: Timeline, text: Words) -> str:
         parts.append(text("timeline.desc_unprotected", duration=seconds(lone)))
     if data.unsampled:
         parts.append(text("timeline.desc_unsampled", count=len(data.unsampled)))
+    if data.host is not None:
+        parts += _host_desc(data.host, text)
     return " ".join(parts)
+
+
+def _host_desc(host: Host, text: Words) -> list[str]:
+    parts = [] if host.stalls else [host_to_see(host, text) + "."]
+    if host.stalls:
+        told = [
+            text("host.desc_stall", kind=text(f"host.desc_{s.kind}"), at=signed(s.start_s), duration=seconds(s.length_s))
+            for s in host.stalls[:STALLS_TOLD]
+        ] + ["…"] * (len(host.stalls) > STALLS_TOLD)
+        whole = sum(s.length_s for s in host.stalls)
+        parts.append(text("host.desc_stalls", count=len(host.stalls), duration=seconds(whole), stalls="; ".join(told)))
+    if host.silent:
+        parts.append(text("host.desc_silent", duration=seconds(sum(end - start for start, end in host.silent))))
+    return parts
 
 
 def _segments(measurement: Measurement, text: Words) -> list[dict[str, Any]]:

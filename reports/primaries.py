@@ -39,7 +39,7 @@ def reigning(samples: pd.DataFrame) -> list[Any]:
         mine = _timeline(row)
         rivals = {other.node for other in recent if _timeline(other) == mine}
         if first.get(mine) not in rivals:
-            first[mine] = row.node
+            first[mine] = str(row.node)
         if mine == max(_timeline(other) for other in recent) and row.node == first[mine]:
             kept.append(row)
     return kept

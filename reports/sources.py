@@ -63,6 +63,18 @@ class Sources:
         return self._either("samples.csv", lambda: self._evidence.samples, _empty(SAMPLE_COLUMNS))
 
     @cached_property
+    def witness(self) -> pd.DataFrame | None:
+        """None where no host witness ran, as in every run of version 1."""
+        if not self._evidence.path("witness.csv").is_file():
+            return None
+        return self._either("witness.csv", self._read_witness, None)
+
+    def _read_witness(self) -> pd.DataFrame:
+        types: Any = {"from_ns": "int64", "to_ns": "int64", "kind": "str", "core": "Int64", "late_ns": "Int64", "data": "str"}
+        empty = {"core": [""], "late_ns": [""]}
+        return pd.read_csv(self._evidence.path("witness.csv"), dtype=types, keep_default_na=False, na_values=empty)
+
+    @cached_property
     def manifest(self) -> Manifest | None:
         return self._either("manifest.json", lambda: self._evidence.manifest, None)
 

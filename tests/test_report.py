@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -18,7 +19,8 @@ from judging.judge import Verdict, judge
 from judging.measure import Measurement, Phases, measure
 from judging.sentence import ENGLISH, one_sentence, seconds
 from reports.charts import NARROW, WIDE, place_marks
-from reports.figures import clockwork, timeline
+from reports.figures import Timeline, clockwork, timeline
+from reports.host import what_to_see
 from reports.logs import ROWS_MAX, event_rows
 from reports.page import PARTS, TEMPLATES, render
 from reports.primaries import answering, reigning
@@ -26,6 +28,7 @@ from reports.sources import Sources
 from reports.topology import moments
 from reports.words import words
 from tests.synthetic import SCENARIOS, FaultStory, Scenario, reseal, write_run
+from tests.witnessed import Stalled, write_witness
 
 ROOM = TEMPLATES.parent
 VOID = {"meta", "input", "br", "rect", "path", "circle", "use"}
@@ -274,6 +277,71 @@ def test_a_frozen_primary_that_no_longer_answers_is_not_drawn_as_one(tmp_path: P
     assert during.roles["dc1-a"] == "unknown"
 
 
+# the host's witness
+
+
+def watched(directory: Path, stalls: Sequence[Stalled] = (), hole: tuple[float, float] = (0, 0)) -> Timeline:
+    write_run(directory)
+    write_witness(directory, stalls, hole=hole)
+    evidence, measurement, _ = judged(directory)
+    sources = Sources(evidence)
+    return timeline(sources, measurement, clockwork(sources, measurement))
+
+
+def test_without_a_witness_there_is_no_word_of_the_host(run: Path, page: str) -> None:
+    assert not (run / "witness.csv").exists()
+    shown = page[page.index('id="timeline"') : page.index('id="segments"')]
+    assert "host" not in shown.replace("host.name", "")
+
+
+def test_a_quiet_host_is_said_to_be_quiet(tmp_path: Path) -> None:
+    data = watched(tmp_path)
+    assert data.host is not None
+    assert data.host.stalls == []
+    assert data.host.silent == []
+    assert 0.5 < data.host.delays["sync"].median() < 10
+    assert data.host.shares["foreign"].max() < 10
+    page = render(*judged(tmp_path))["report.html"]
+    assert "The host was quiet" in page
+    assert "witness.csv" in page
+
+
+def test_stalls_stand_where_and_as_long_as_they_were(tmp_path: Path) -> None:
+    """Seconds from the fault, which lies 25.05 s after the start of the run."""
+    data = watched(tmp_path, (Stalled("sync", 54.65, 1.06), Stalled("wake", 40.0, 0.4), Stalled("cpu", 62.0, 1.0)))
+    assert data.host is not None
+    told = [(stall.kind, round(stall.start_s, 2), round(stall.length_s, 2)) for stall in data.host.stalls]
+    assert told[:2] == [("wake", 14.98, 0.4), ("sync", 29.55, 1.06)], "a wake counts from when it was due; both cores are one"
+    assert told[2][0] == "cpu"
+    assert data.host.delays["sync"].loc[29.75:30.25].min() == pytest.approx(1060), "the line stays up while the write waits"
+    longest = "The host's disk stalled for 1.06 s at +29.6 s, and 2 more"
+    assert what_to_see(data.host, words()) == longest
+
+
+def test_one_stall_of_the_disk_is_the_title(tmp_path: Path) -> None:
+    data = watched(tmp_path, (Stalled("sync", 54.65, 1.06),))
+    assert data.host is not None
+    assert what_to_see(data.host, words()) == "The host's disk stalled for 1.06 s at +29.6 s"
+    assert "The host's disk stalled for 1.06 s at +29.6 s</text>" in render(*judged(tmp_path))["report.html"]
+
+
+def test_where_the_witness_was_silent_nobody_calls_the_host_quiet(tmp_path: Path) -> None:
+    data = watched(tmp_path, hole=(50, 58))
+    assert data.host is not None
+    assert [round(end - start) for start, end in data.host.silent] == [8]
+    assert what_to_see(data.host, words()) == "The host was quiet while it was watched"
+    assert data.host.delays.loc[26:32].isna().all(axis=None)
+
+
+def test_a_damaged_witness_is_named(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    write_witness(tmp_path)
+    (tmp_path / "witness.csv").write_text("from_ns,to_ns\nx,y\n")
+    page = render(*judged(tmp_path))["report.html"]
+    assert re.search(r"Could not be read in full[^<]*witness.csv", page[: page.index('id="figures"')])
+    assert not Outline(page).wrong
+
+
 # what others wrote into a run
 
 
@@ -458,7 +526,7 @@ def test_junit_calls_invalid_an_error(run: Path) -> None:
 
 # Sections whose keys come from the evidence or from a list in code
 FROM_DATA = ("parts.", "verdict.", "figures.", "marks.", "phases.", "segments.", "topology.", "copies.", "events.",
-             "ledger.", "settings.", "proof.", "junit.", "timeline.copy_", "timeline.title_", "sentence.")  # fmt: skip
+             "ledger.", "settings.", "host.", "proof.", "junit.", "timeline.copy_", "timeline.title_", "sentence.")  # fmt: skip
 
 
 def sources_of_words() -> str:
@@ -488,7 +556,8 @@ def _code_and_data(code: str) -> str:
     evidence = (ROOM.parent / "docs" / "evidence.md").read_text(encoding="utf-8")
     return (
         code + evidence + " PASS FAIL INVALID copy_primary copy_sync copy_async into_detect into_decide into_promote"
-        " into_reroute into_warm_up patroni postgres etcd haproxy other"
+        " into_reroute into_warm_up title_sync title_wake title_cpu desc_sync desc_wake desc_cpu"
+        " patroni postgres etcd haproxy other"
     )
 
 
