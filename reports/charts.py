@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from judging.measure import FaultMeasurement
 from judging.sentence import seconds
-from reports.figures import Span, Timeline, held
+from reports.figures import Span, Timeline, held, recovering_from_s
 from reports.host import Host, what_to_see
 from reports.svg import ACCENT, BAD, BAD_WASH, INK, LINE, MUTED, PAPER, SOFT, WASH, Canvas, Hit, drawing, inline
 from reports.words import Words
@@ -418,12 +418,17 @@ _TINTS = (ACCENT, SOFT, INK, MUTED, ACCENT)
 
 def segments_chart(fault: FaultMeasurement, words: Words, cut: Cut, *, label: str, desc: str) -> Markup:
     """The segments of the RTO as one bar; each name on a row of its own below, so that narrow segments keep theirs."""
-    shown = [span for span in segment_spans(fault) if span.end_s > span.start_s]
+    begin_s = recovering_from_s(fault)
+    shown = [Span(s.start_s - begin_s, s.end_s - begin_s, s.name) for s in segment_spans(fault) if s.end_s > s.start_s]
     total = max((span.end_s for span in shown), default=1.0)
     with drawing(f"segments-{fault.id}-{cut.name}"):
         canvas = Canvas(cut.width, 44 + 22 * len(shown))
+        scale = (cut.width - 2) / total
         for i, span in enumerate(shown):
-            _segment(canvas, span, words, (cut.width - 2) / total, 48 + 22 * (len(shown) - 1 - i))
+            _segment(canvas, span, words, scale, 48 + 22 * (len(shown) - 1 - i))
+        for span in shown:
+            early_s = uncertain_from(fault, span)
+            _uncertain(canvas, early_s, span, scale)
         return inline(canvas.figure, label=label, desc=desc, css=cut.name)
 
 
@@ -443,9 +448,32 @@ def _segment(canvas: Canvas, span: Span, words: Words, scale: float, y: float) -
     )  # fmt: skip
 
 
+def _uncertain(canvas: Canvas, from_s: float | None, span: Span, scale: float) -> None:
+    """Hatches the part of the bar in which the border may lie."""
+    if from_s is None or (span.end_s - from_s) * scale < 2:
+        return
+    left, right = 1 + max(from_s, 0.0) * scale, 1 + span.end_s * scale
+    canvas.rectangle(left, 4, right - left, 26, facecolor="none", edgecolor=PAPER, hatch="/////")
+
+
+def uncertain_from(fault: FaultMeasurement, span: Span) -> float | None:
+    """The earliest that the end of a segment may lie, seconds from the fault; None when its record says no more."""
+    border = next((b for b in fault.borders if b.segment == span.name), None)
+    from_ns = getattr(border, "from_ns", None)
+    if border is None or from_ns is None or from_ns >= border.t_ns or "not seen" in border.source:
+        return None
+    return float(span.end_s - (border.t_ns - from_ns) / 1e9)
+
+
+def border_notes(fault: FaultMeasurement, segment: str) -> list[str]:
+    """What other records say of the same border, where they say something else."""
+    border = next((b for b in fault.borders if b.segment == segment), None)
+    return [str(note) for note in getattr(border, "notes", None) or []]
+
+
 def segment_spans(fault: FaultMeasurement) -> list[Span]:
     """The segments in order, seconds from the fault, zero-length ones included."""
-    spans, at = [], 0.0
+    spans, at = [], recovering_from_s(fault)
     for name in SEGMENTS:
         length = getattr(fault.phases, f"{name}_s")
         if length is not None:

@@ -302,8 +302,13 @@ def _recovery_marks(fault: FaultMeasurement, clock: Clockwork) -> list[Mark]:
     if fault.rto_first_success_s is not None:
         marks.append(Mark("first_payment", start + fault.rto_first_success_s))
     if fault.rto_s is not None:
-        marks.append(Mark("sustained", start + fault.rto_s))
+        marks.append(Mark("sustained", start + recovering_from_s(fault) + fault.rto_s))
     return marks
+
+
+def recovering_from_s(fault: FaultMeasurement) -> float:
+    """Where the stretch that is the RTO begins, seconds from the fault: later when a relapse was longer."""
+    return float(getattr(fault, "rto_from_s", 0.0))
 
 
 def _redundant_again(copies: Copies) -> float | None:
@@ -323,11 +328,18 @@ def _phases(sources: Sources, clock: Clockwork, end_s: float) -> list[Span]:
 
 
 def _outages(measurement: Measurement, clock: Clockwork) -> list[Span]:
+    """Each stretch of time out of order. Version 1 knows one a fault, from the fault to the last return."""
     spans = []
     for fault in measurement.faults:
         start = clock.s(fault.before_ns)
-        if fault.disturbed:
+        if not fault.disturbed:
+            continue
+        stretches: list[Any] = getattr(fault, "episodes", [])
+        if not stretches:
             spans.append(Span(start, start + (fault.observed_s if fault.rto_s is None else fault.rto_s)))
+        for one in stretches:
+            end_s = fault.observed_s if one.lasted_s is None else one.began_s + one.lasted_s
+            spans.append(Span(start + one.began_s, start + end_s))
     return spans
 
 

@@ -53,9 +53,9 @@ def host(witness: pd.DataFrame | None, origin_ns: int, edges: Any) -> Host | Non
     """None where no witness ran: what it would have seen isn't known. `edges`: of the bins, seconds from `origin_ns`."""
     if witness is None or not len(witness):
         return None
-    told = [_row(record, origin_ns) for record in witness.itertuples()]
     start_s, end_s = float(edges[0]), float(edges[-1])
-    seen = [row for row in told if row.to_s > start_s and row.from_s < end_s]
+    inside = (witness["to_ns"] > origin_ns + start_s * 1e9) & (witness["from_ns"] < origin_ns + end_s * 1e9)
+    seen = [_row(record, origin_ns) for record in witness[inside].itertuples()]
     delays = {
         "wake": _largest(_told(seen, "wake", lambda r: r.late_ms), edges),
         "sync": _largest(_told(seen, "sync", lambda r: r.late_ms), edges),
@@ -101,7 +101,8 @@ class _Row:
 
 def _row(record: Any, origin_ns: int) -> _Row:
     late_ns = float("nan") if pd.isna(record.late_ns) else float(record.late_ns)
-    data = _data(record.data)
+    needed = record.kind != "wake" or late_ns >= WAKE_LATE_NS  # a run has some hundred thousand wakes in time
+    data = _data(record.data) if needed else {}
     due_ns, came_ns = record.from_ns, record.to_ns
     if record.kind == "wake" and isinstance(data.get("at_ns"), int) and not pd.isna(record.late_ns):
         due_ns, came_ns = data["at_ns"], data["at_ns"] + int(record.late_ns)

@@ -12,23 +12,29 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from judging.errors import EvidenceError
-from judging.evidence import Evidence, sha256_of
+from judging.evidence import Evidence, Plan, sha256_of
 from judging.judge import Verdict
 from judging.measure import FaultMeasurement, Measurement
 from judging.sentence import one_sentence, seconds, what_happened
 from reports import rows
-from reports.charts import NARROW, WIDE, segment_spans, segments_chart, timeline_chart
+from reports.charts import NARROW, WIDE, border_notes, segment_spans, segments_chart, timeline_chart, uncertain_from
 from reports.figures import Clockwork, Timeline, clockwork, timeline
+from reports.guards import interval_chart
 from reports.host import Host, signed
 from reports.host import what_to_see as host_to_see
 from reports.junit import junit_xml
 from reports.logs import event_rows
+from reports.predictions import predicted_rows
 from reports.sources import Sources
 from reports.topology import DURING_MAX, describe, moments, topology_chart, what_to_see
 from reports.words import Words, words
 
 TEMPLATES = Path(__file__).parent / "templates"
 STALLS_TOLD = 20
+UNSIGNED = (  # what stays unseen when all is sealed anew (docs/evidence.md): version 1, version 2
+    ("targets", "events", "payments", "books", "times", "whole"),
+    ("targets", "version", "payments", "books", "times", "whole"),
+)
 PARTS = ("summary", "figures", "timeline", "segments", "topology", "ledger", "proof", "events", "settings", "files")
 
 
@@ -45,6 +51,9 @@ def render(evidence: Evidence, measurement: Measurement, verdict: Verdict, *, la
         "topology": _topology(sources, measurement, clock, text), "ledger": rows.ledger_rows(measurement, text),
         "lost_shown": rows.LOST_SHOWN, "happened": lambda fault: what_happened(fault, text.sentence),
         "proof": rows.proof_blocks(sources, measurement, clock), "reach": rows.reach_grids(sources, clock),
+        "predicted": predicted_rows(sources.plan, measurement, text), "undecided": _undecided(figures, verdict, text),
+        "anchors": sources.anchors(verdict.manifest_sha256), "chained": sources.plan.evidence_version > 1,
+        "unsigned": UNSIGNED[sources.plan.evidence_version > 1], "degraded": _degraded(sources.plan),
         "events": event_rows(sources, clock), "settings": _settings(sources), "manifest": sources.manifest,
         "broken": sources.broken_seals if sources.manifest else [], "during_max": DURING_MAX,
     }  # fmt: skip
@@ -76,6 +85,31 @@ def templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def _undecided(figures: list[rows.FigureRow], verdict: Verdict, text: Words) -> list[dict[str, Any]]:
+    """The figures whose interval holds the target, each with its picture: the first screen says why nobody can tell."""
+    found, told = [], " ".join(verdict.reasons)
+    for row in (row for row in figures if row.undecided and row.guard):
+        title = text("figures.undecided", name=text(f"short.{row.key}"))
+        ends = {"low": row.guard.low_text, "high": row.guard.high_text} if row.guard else {}
+        target = row.target.lstrip("≤≥ ")
+        key = "figures.undecided_text" if all(ends.values()) else "figures.undecided_open"
+        found.append(
+            {
+                "title": title,
+                "text": text(key, measured=row.measured, target=target, **ends),
+                "reasons": row.guard.reasons if row.guard and not any(r in told for r in row.guard.reasons) else (),
+                "charts": [interval_chart(row, text, cut, label=title) for cut in (WIDE, NARROW)],
+            }
+        )
+    return found
+
+
+def _degraded(plan: Plan) -> list[str]:
+    """What was missing: in the environment, and to the host's witness."""
+    told = [*plan.environment.get("degraded", []), *(plan.witness or {}).get("degraded", [])]
+    return list(dict.fromkeys(map(str, told)))
 
 
 def _timeline(sources: Sources, measurement: Measurement, clock: Clockwork, text: Words) -> dict[str, Any]:
@@ -151,22 +185,30 @@ def _segments(measurement: Measurement, text: Words) -> list[dict[str, Any]]:
             )
             desc = "; ".join(f"{text.or_plain(f'segments.{s.name}')} {seconds(s.end_s - s.start_s)}" for s in spans)
             charts = [segments_chart(fault, text, cut, label=title, desc=desc) for cut in (WIDE, NARROW)]
-        blocks.append({"fault": fault, "title": title, "charts": charts, "rows": _segment_rows(fault, text)})
+        lines = _segment_rows(fault, text)
+        blocks.append({"fault": fault, "title": title, "charts": charts, "rows": lines})
     return blocks
 
 
-def _segment_rows(fault: FaultMeasurement, text: Words) -> list[dict[str, str]]:
-    borders = {border.segment: border.source for border in fault.borders}
-    return [
-        {
-            "name": text.or_plain(f"segments.{span.name}"),
-            "from": seconds(span.start_s),
-            "to": seconds(span.end_s),
-            "length": "–" if "not seen" in borders.get(span.name, "") else seconds(span.end_s - span.start_s),
-            "source": borders.get(span.name, ""),
-        }
-        for span in segment_spans(fault)
-    ]
+def _segment_rows(fault: FaultMeasurement, text: Words) -> list[dict[str, Any]]:
+    borders = {border.segment: border for border in fault.borders}
+    found = []
+    for span in segment_spans(fault):
+        border = borders.get(span.name)
+        source = border.source if border else ""
+        low_s = uncertain_from(fault, span)
+        found.append(
+            {
+                "name": text.or_plain(f"segments.{span.name}"),
+                "from": seconds(span.start_s),
+                "to": seconds(span.end_s),
+                "uncertain": "" if low_s is None else text("segments.uncertain", width=seconds(span.end_s - low_s)),
+                "length": "–" if "not seen" in source else seconds(span.end_s - span.start_s),
+                "source": source,
+                "notes": border_notes(fault, span.name),
+            }
+        )
+    return found
 
 
 def _topology(sources: Sources, measurement: Measurement, clock: Clockwork, text: Words) -> list[dict[str, Any]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -19,11 +19,47 @@ from reports.words import Words
 LOST_SHOWN = 20
 
 
+class Interval(Protocol):
+    """Where a figure's true value lies, in its unit; None: no bound is known on that side."""
+
+    low: float | None
+    high: float | None
+    reasons: list[str]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Places along a bar, shares of its length; `target` is where the figure may reach."""
+
+    value: float
+    low: float
+    high: float
+    target: float
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A figure's interval, in its own unit: where the true value lies. None: no bound is known on that side."""
+
+    low: float | None
+    high: float | None
+    low_text: str
+    high_text: str
+    between: str  # `21.6 – 22.0 s`
+    reasons: tuple[str, ...]
+
+    @property
+    def exact(self) -> bool:
+        return self.low is not None and self.low == self.high
+
+
 @dataclass(frozen=True)
 class FigureRow:
     """A figure against its target. `state` is met, missed, untold or no_target; `used` a share of the target."""
 
     key: str
+    value: float | None
+    wanted: float | None
     measured: str
     target: str
     margin: str
@@ -32,6 +68,14 @@ class FigureRow:
     used: float | None
     basis: str
     source: str
+    guard: Guard | None = None  # None: the evidence gives no interval (version 1)
+    bar: Bar | None = None
+    at_least: bool = False
+
+    @property
+    def undecided(self) -> bool:
+        """The target lies inside the interval: the figure is known, and not well enough."""
+        return self.state == "untold" and self.guard is not None and (self.value is not None or self.guard.low is not None)
 
 
 @dataclass(frozen=True)
@@ -43,6 +87,7 @@ class _Figure:
     resolution: str
     source: str
     at_least: bool = False  # availability: more is better
+    interval: Interval | None = None
 
 
 def figure_rows(sources: Sources, measurement: Measurement, verdict: Verdict, words: Words) -> list[FigureRow]:
@@ -68,31 +113,97 @@ def figure_rows(sources: Sources, measurement: Measurement, verdict: Verdict, wo
         _Figure("unprotected_s", measurement.unprotected_s, targets.unprotected_s, seconds, by_sample,
                 "samples.csv, probe.csv, ledger.csv"),
     ]  # fmt: skip
-    return [_figure_row(figure, targets.basis, words) for figure in figures]
+    intervals: dict[str, Interval | None] = getattr(verdict.measured, "intervals", None) or {}  # version 1 has none
+    return [_figure_row(replace(f, interval=intervals.get(f.key)), targets.basis, words) for f in figures]
 
 
 def _figure_row(figure: _Figure, basis: dict[str, str], words: Words) -> FigureRow:
     value, target = figure.value, figure.target
-    margin, state, used = "", "no_target", None
-    if target is not None:
-        state = "untold"
+    margin, used = "", None
     if value is not None and target is not None:
         room = value - target if figure.at_least else target - value
-        state = "met" if room >= 0 else "missed"
         margin = ("+" if room > 0 else "−" if room < 0 else "") + figure.show(abs(room)).replace(" %", " pp")
         spent, allowed = (1 - value, 1 - target) if figure.at_least else (value, target)
         used = spent / allowed if allowed > 0 else (0.0 if spent <= 0 else 1.0 + spent)
     return FigureRow(
         key=figure.key,
+        value=value,
+        wanted=target,
+        guard=None if figure.interval is None else _guard(figure, figure.interval, words),
+        bar=_bar(figure),
+        at_least=figure.at_least,
         measured=words("figures.not_told") if value is None else figure.show(value),
         target=words("figures.no_target") if target is None else _target(figure, target),
         margin=margin,
         resolution=figure.resolution if value is not None else "",
-        state=state,
+        state=_state(figure),
         used=used,
         basis=basis.get(figure.key, ""),
         source=figure.source,
     )
+
+
+def _state(figure: _Figure) -> str:
+    """Met when the whole interval meets the target, missed when the whole interval misses it. Without one: the figure."""
+    target, known = figure.target, figure.interval
+    if target is None:
+        return "no_target"
+    best, worst = (figure.value, figure.value) if known is None else (known.low, known.high)
+    if figure.at_least:
+        best, worst = worst, best
+    within: Callable[[float], bool] = (lambda v: v >= target) if figure.at_least else (lambda v: v <= target)
+    if worst is not None and within(worst):
+        return "met"
+    return "missed" if best is not None and not within(best) else "untold"
+
+
+def _guard(figure: _Figure, interval: Interval, words: Words) -> Guard:
+    low, high = interval.low, interval.high
+    low_text, high_text = _apart(figure, low, high)
+    if low is None or high is None:
+        known = low_text if high is None else high_text
+        key = "figures.from_on" if high is None else "figures.up_to"
+        between = words(key, bound=known) if known else words("figures.no_bound")
+    elif low == high:
+        between = words("figures.exact")
+    else:
+        unit = low_text.rpartition(" ")[2] if " " in low_text else ""
+        between = words("figures.between", low=low_text.removesuffix(f" {unit}"), high=high_text)
+    return Guard(low, high, low_text, high_text, between, tuple(interval.reasons))
+
+
+def _apart(figure: _Figure, low: float | None, high: float | None) -> tuple[str, str]:
+    """Both ends with as many digits as it takes to tell them from each other and from the target."""
+    ends = [low, high]
+    if not figure.key.endswith("_s"):
+        return ("" if low is None else figure.show(low), "" if high is None else figure.show(high))
+    wanted = [v for v in (low, high, figure.target) if v is not None]
+    first = min((_digits(v) for v in wanted), default=1)
+    digits = next((d for d in range(first, 3) if len({round(v, d) for v in wanted}) == len(set(wanted))), 3)
+    low_text, high_text = ("" if end is None else f"{end:,.{digits}f} s".replace("-", "−") for end in ends)
+    return low_text, high_text
+
+
+def _digits(value: float) -> int:
+    return len(seconds(value).removesuffix(" s").partition(".")[2])
+
+
+def _bar(figure: _Figure) -> Bar | None:
+    """The bar reaches past the target by a quarter, or as far as the interval; none where nothing at all is allowed."""
+    if figure.value is None or figure.target is None:
+        return None
+    low, high = figure.value, figure.value
+    if figure.interval is not None:
+        low = figure.value if figure.interval.low is None else figure.interval.low
+        high = figure.value if figure.interval.high is None else figure.interval.high
+    if figure.at_least:
+        allowed, spent, low, high = 1 - figure.target, 1 - figure.value, 1 - high, 1 - low
+    else:
+        allowed, spent = figure.target, figure.value
+    if allowed <= 0:
+        return None
+    whole = max(1.25 * allowed, high, spent)
+    return Bar(spent / whole, max(0.0, low / whole), high / whole, allowed / whole)
 
 
 def _target(figure: _Figure, target: float) -> str:

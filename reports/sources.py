@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from judging.evidence import COPY_COLUMNS, PAYMENT_COLUMNS, SAMPLE_COLUMNS, Event, Evidence, Manifest, Plan
+from judging.evidence import COPY_COLUMNS, PAYMENT_COLUMNS, SAMPLE_COLUMNS, Event, Evidence, Manifest, Plan, sha256_of
 
 T = TypeVar("T")
 
@@ -67,12 +67,13 @@ class Sources:
         """None where no host witness ran, as in every run of version 1."""
         if not self._evidence.path("witness.csv").is_file():
             return None
-        return self._either("witness.csv", self._read_witness, None)
+        return self._either("witness.csv", lambda: self._evidence.witness, None)
 
-    def _read_witness(self) -> pd.DataFrame:
-        types: Any = {"from_ns": "int64", "to_ns": "int64", "kind": "str", "core": "Int64", "late_ns": "Int64", "data": "str"}
-        empty = {"core": [""], "late_ns": [""]}
-        return pd.read_csv(self._evidence.path("witness.csv"), dtype=types, keep_default_na=False, na_values=empty)
+    def anchors(self, seal_sha256: str | None) -> list[tuple[str, str | None]]:
+        """The hashes by which the directory can be told from another one; None: not known, or not of this version."""
+        plan = self._either("plan.json", lambda: sha256_of(self._evidence.path("plan.json")), None)
+        chain = [("chain_head", self.manifest.chain_head)] if self.manifest and self.manifest.chain_head else []
+        return [("plan_hash", plan), *chain, ("seal", seal_sha256)]
 
     @cached_property
     def manifest(self) -> Manifest | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -14,15 +15,16 @@ from xml.etree import ElementTree
 
 import pytest
 
-from judging.evidence import Evidence, Targets, csv_text
+from judging.evidence import Evidence, Targets, csv_text, sha256_of
 from judging.judge import Verdict, judge
-from judging.measure import Measurement, Phases, measure
+from judging.measure import Measurement, PhaseBorder, Phases, measure
 from judging.sentence import ENGLISH, one_sentence, seconds
-from reports.charts import NARROW, WIDE, place_marks
+from reports import rows
+from reports.charts import NARROW, WIDE, border_notes, place_marks, segment_spans, uncertain_from
 from reports.figures import Timeline, clockwork, timeline
 from reports.host import what_to_see
 from reports.logs import ROWS_MAX, event_rows
-from reports.page import PARTS, TEMPLATES, render
+from reports.page import PARTS, TEMPLATES, UNSIGNED, render
 from reports.primaries import answering, reigning
 from reports.sources import Sources
 from reports.topology import moments
@@ -31,6 +33,15 @@ from tests.synthetic import SCENARIOS, FaultStory, Scenario, reseal, write_run
 from tests.witnessed import Stalled, write_witness
 
 ROOM = TEMPLATES.parent
+
+
+@dataclass
+class Interval:
+    low: float | None
+    high: float | None
+    reasons: list[str]
+
+
 VOID = {"meta", "input", "br", "rect", "path", "circle", "use"}
 
 
@@ -342,6 +353,131 @@ def test_a_damaged_witness_is_named(tmp_path: Path) -> None:
     assert not Outline(page).wrong
 
 
+# intervals against targets
+
+
+def row_of(interval: Interval | None, **target: float) -> rows.FigureRow:
+    """The row of the figure in `target`, measured as 22.004 s or 56.256 %."""
+    (key, wanted), *_ = target.items()
+    value, at_least = (0.56256, True) if key == "availability" else (22.004, False)
+    show = rows._percent if at_least else seconds
+    figure = rows._Figure(key, value, wanted, show, "", "", at_least, interval)
+    return rows._figure_row(figure, {}, words())
+
+
+def between(low: float | None, high: float | None) -> Interval:
+    return Interval(low=low, high=high, reasons=["the host's disk stalled for 1.1 s at +21.2 s"])
+
+
+@pytest.mark.parametrize(
+    ("interval", "target", "state"),
+    [
+        (between(21.0, 22.1), {"rto_s": 22.1}, "met"),
+        (between(21.0, 22.1), {"rto_s": 22.0}, "untold"),
+        (between(21.0, 22.1), {"rto_s": 21.0}, "untold"),
+        (between(21.0, 22.1), {"rto_s": 20.9}, "missed"),
+        (between(21.0, None), {"rto_s": 30.0}, "untold"),
+        (between(21.0, None), {"rto_s": 20.0}, "missed"),
+        (between(0.56, 0.57), {"availability": 0.56}, "met"),
+        (between(0.56, 0.57), {"availability": 0.565}, "untold"),
+        (between(0.56, 0.57), {"availability": 0.58}, "missed"),
+        (None, {"rto_s": 22.0}, "missed"),
+        (None, {"rto_s": 22.01}, "met"),
+    ],
+)
+def test_a_target_is_met_by_the_whole_interval(interval: Interval | None, target: dict[str, float], state: str) -> None:
+    row = row_of(interval, **target)
+    assert row.state == state
+    assert row.undecided == (state == "untold")
+
+
+def test_an_interval_is_told_with_the_digits_that_tell_it_from_the_target() -> None:
+    assert row_of(between(21.0, 22.1), rto_s=30).guard == rows.Guard(
+        21.0, 22.1, "21.0 s", "22.1 s", "21.0 – 22.1 s", ("the host's disk stalled for 1.1 s at +21.2 s",)
+    )
+    tight = row_of(between(29.96, 30.04), rto_s=30).guard
+    assert tight is not None
+    assert tight.between == "29.96 – 30.04 s"
+    assert (open_end := row_of(between(21.0, None), rto_s=30).guard) is not None
+    assert open_end.between == "21.0 s or more"
+    assert (exact := row_of(between(22.004, 22.004), rto_s=30).guard) is not None
+    assert exact.between == "exact"
+
+
+@pytest.mark.parametrize("interval", [between(21.0, 22.1), between(10.0, 95.0), between(21.0, None), None])
+@pytest.mark.parametrize("target", [5.0, 22.0, 30.0])
+def test_the_bar_holds_all_that_it_shows(interval: Interval | None, target: float) -> None:
+    bar = row_of(interval, rto_s=target).bar
+    assert bar is not None
+    assert 0 <= bar.low <= bar.value <= bar.high <= 1
+    assert 0 < bar.target <= 0.8
+    assert (bar.value > bar.target) == (target < 22.004)
+    assert row_of(interval, rto_s=0.0).bar is None, "of nothing there is no share"
+
+
+def undecided_page(run: Path, reasons: list[str]) -> str:
+    evidence, measurement, verdict = judged(run)
+    interval = Interval(low=21.0, high=30.4, reasons=["the host's disk stalled for 1.1 s at +29.6 s"])
+    measured = verdict.measured.model_copy(update={"intervals": {"rto_s": interval}})
+    verdict = verdict.model_copy(update={"verdict": "INVALID", "reasons": reasons, "measured": measured})
+    return render(evidence, measurement, verdict)["report.html"]
+
+
+def test_invalid_by_interval_is_explained_on_the_first_screen(run: Path) -> None:
+    page = undecided_page(run, ["RTO lies on both sides of its target."])
+    head = Outline(page[: page.index('id="figures"')]).text
+    assert "Recovery time: the target lies inside what the run can tell" in head
+    assert "the true value lies between 21.0 s and 30.4 s. The target of 30 s lies in between" in head
+    assert "What makes it so wide: the host's disk stalled for 1.1 s at +29.6 s." in head
+    assert "△ not told" in page
+    told = undecided_page(run, ["RTO: the host's disk stalled for 1.1 s at +29.6 s; run it on a quiet host."])
+    assert "What makes it so wide" not in told[: told.index('id="figures"')], "said once"
+
+
+class Border(PhaseBorder):
+    """With what a record that was not merely polled adds."""
+
+    from_ns: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def test_a_border_is_told_with_its_uncertainty_and_whoever_says_otherwise(run: Path) -> None:
+    _, measurement, _ = judged(run)
+    fault = measurement.faults[0]
+    detect = fault.borders[0]
+    assert uncertain_from(fault, segment_spans(fault)[0]) is None, "version 1 does not say"
+    known = Border(**dict(detect), from_ns=detect.t_ns - 200_000_000, notes=("etcd's log says 10.1 s",))
+    told = fault.model_copy(update={"borders": [known, *fault.borders[1:]]})
+    assert uncertain_from(told, segment_spans(told)[0]) == pytest.approx(10.1)
+    assert border_notes(told, "detect") == ["etcd's log says 10.1 s"]
+    evidence, _, verdict = judged(run)
+    page = render(evidence, measurement.model_copy(update={"faults": [told]}), verdict)["report.html"]
+    assert "to within 0.20 s" in page
+    assert "Differs: etcd&#39;s log says 10.1 s" in page
+
+
+# what a stranger can hold against it
+
+
+def test_the_hashes_to_keep_and_what_a_signature_would_add(run: Path) -> None:
+    evidence, measurement, verdict = judged(run)
+    seal = sha256_of(run / "manifest.json")
+    page = render(evidence, measurement, verdict.model_copy(update={"manifest_sha256": seal}))["report.html"]
+    last = page[page.index('id="files"') :]
+    chain = hashlib.sha256((run / "events.jsonl").read_bytes().splitlines()[-1]).hexdigest()
+    for value in (sha256_of(run / "plan.json"), seal, *([chain] if evidence.plan.evidence_version > 1 else [])):
+        assert value in last
+    assert "What a signature would add" in last
+    assert "a run made up as a whole" in last
+
+
+def test_the_list_without_a_signature_is_the_page_of_evidence() -> None:
+    """Each family of docs/evidence.md stands in the report too, in its own words."""
+    evidence = (ROOM.parent / "docs" / "evidence.md").read_text(encoding="utf-8")
+    families = evidence[evidence.index("only a signature made at the time") :].split("\n\n")[1].splitlines()
+    assert len(families) == len(UNSIGNED[1])
+
+
 # what others wrote into a run
 
 
@@ -526,7 +662,8 @@ def test_junit_calls_invalid_an_error(run: Path) -> None:
 
 # Sections whose keys come from the evidence or from a list in code
 FROM_DATA = ("parts.", "verdict.", "figures.", "marks.", "phases.", "segments.", "topology.", "copies.", "events.",
-             "ledger.", "settings.", "host.", "proof.", "junit.", "timeline.copy_", "timeline.title_", "sentence.")  # fmt: skip
+             "ledger.", "settings.", "host.", "short.", "unsigned.", "files.", "proof.", "junit.", "timeline.copy_",
+             "timeline.title_", "sentence.")  # fmt: skip
 
 
 def sources_of_words() -> str:
@@ -557,6 +694,7 @@ def _code_and_data(code: str) -> str:
     return (
         code + evidence + " PASS FAIL INVALID copy_primary copy_sync copy_async into_detect into_decide into_promote"
         " into_reroute into_warm_up title_sync title_wake title_cpu desc_sync desc_wake desc_cpu"
+        " plan_hash_of chain_head_of seal_of"
         " patroni postgres etcd haproxy other"
     )
 
