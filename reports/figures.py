@@ -113,7 +113,7 @@ def timeline(sources: Sources, measurement: Measurement, clock: Clockwork) -> Ti
         unsampled=copies.unsampled,
         baseline_per_s=measurement.baseline_rate_per_s,
         faulted=bool(measurement.faults),
-        host=host(sources.witness, clock.origin_ns, edges),
+        host=host(sources.witness, sources.cores, clock.origin_ns, edges),
     )
 
 

@@ -15,20 +15,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from judging.sentence import seconds
 from reports.words import Words
 
 WAKE_LATE_NS = 20_000_000
-SYNC_SLOW_NS = 100_000_000
-IDLE_SHARE_MIN = 0.05
-FOREIGN_MIN = 10.0  # percent
+SYNC_LONG_NS = 100_000_000
+IDLE_MIN = 5.0  # percent of what the cores can do
+FOREIGN_MIN = 10.0
 SILENT_S = 2.0  # the witness writes several rows a second: after this long without one it saw nothing
-ORDER = ("sync", "wake", "cpu")
+STALLS = {"disk": "sync", "core": "wake", "cores": "cpu"}  # what stalled, by the kind of row that tells it
 
 
 @dataclass(frozen=True)
 class Stall:
-    """A time in which the host held everybody up. `kind`: sync (its disk), wake (a core), cpu (taken by others)."""
+    """A time in which the host held everybody up. `kind`: disk, core (one of them), cores (all, taken by others)."""
 
     kind: str
     start_s: float
@@ -49,13 +48,13 @@ class Host:
     silent: list[tuple[float, float]]  # from, to: where it wrote nothing for long, and nobody knows
 
 
-def host(witness: pd.DataFrame | None, origin_ns: int, edges: Any) -> Host | None:
+def host(witness: pd.DataFrame | None, cores: int, origin_ns: int, edges: Any) -> Host | None:
     """None where no witness ran: what it would have seen isn't known. `edges`: of the bins, seconds from `origin_ns`."""
     if witness is None or not len(witness):
         return None
     start_s, end_s = float(edges[0]), float(edges[-1])
     inside = (witness["to_ns"] > origin_ns + start_s * 1e9) & (witness["from_ns"] < origin_ns + end_s * 1e9)
-    seen = [_row(record, origin_ns) for record in witness[inside].itertuples()]
+    seen = [_row(record, cores, origin_ns) for record in witness[inside].itertuples()]
     delays = {
         "wake": _largest(_told(seen, "wake", lambda r: r.late_ms), edges),
         "sync": _largest(_told(seen, "sync", lambda r: r.late_ms), edges),
@@ -65,11 +64,11 @@ def host(witness: pd.DataFrame | None, origin_ns: int, edges: Any) -> Host | Non
         "io": _largest(_told(seen, "pressure", lambda r: _share(r, "io_some_us")), edges),
         "cpu": _largest(_told(seen, "pressure", lambda r: _share(r, "cpu_some_us")), edges),
     }
-    stalls = [stall for kind in ORDER for stall in _joined(kind, _stalled(seen, kind))]
+    stalls = [stall for kind, told_by in STALLS.items() for stall in _joined(kind, _stalled(seen, told_by))]
     return Host(
         delays=pd.DataFrame(delays, index=edges[:-1]),
         shares=pd.DataFrame(shares, index=edges[:-1]),
-        stalls=sorted(stalls, key=lambda s: (s.start_s, ORDER.index(s.kind))),
+        stalls=sorted(stalls, key=lambda s: (s.start_s, s.kind)),
         silent=_silences(seen, start_s, end_s),
     )
 
@@ -79,8 +78,13 @@ def what_to_see(host: Host, words: Words) -> str:
     if not host.stalls:
         return words("host.quiet_unwatched" if host.silent else "host.quiet")
     longest = max(host.stalls, key=lambda s: s.length_s)
-    text = words(f"host.title_{longest.kind}", duration=seconds(longest.length_s), at=signed(longest.start_s))
+    text = words(f"host.title_{longest.kind}", duration=took(longest.length_s), at=signed(longest.start_s))
     return text if len(host.stalls) == 1 else words("host.title_more", first=text, count=len(host.stalls) - 1)
+
+
+def took(length_s: float) -> str:
+    """`1.1 s`, `350 ms`: as the reasons of an interval say it."""
+    return f"{length_s:,.1f} s" if length_s >= 1 else f"{length_s * 1000:.0f} ms"
 
 
 def signed(at_s: float) -> str:
@@ -96,17 +100,19 @@ class _Row:
     from_s: float
     to_s: float
     late_ms: float
+    capacity_ns: float  # what the cores can do in that time
     data: dict[str, Any]
 
 
-def _row(record: Any, origin_ns: int) -> _Row:
+def _row(record: Any, cores: int, origin_ns: int) -> _Row:
     late_ns = float("nan") if pd.isna(record.late_ns) else float(record.late_ns)
     needed = record.kind != "wake" or late_ns >= WAKE_LATE_NS  # a run has some hundred thousand wakes in time
     data = _data(record.data) if needed else {}
     due_ns, came_ns = record.from_ns, record.to_ns
     if record.kind == "wake" and isinstance(data.get("at_ns"), int) and not pd.isna(record.late_ns):
         due_ns, came_ns = data["at_ns"], data["at_ns"] + int(record.late_ns)
-    return _Row(record.kind, (due_ns - origin_ns) / 1e9, (came_ns - origin_ns) / 1e9, late_ns / 1e6, data)
+    capacity_ns = (record.to_ns - record.from_ns) * cores
+    return _Row(record.kind, (due_ns - origin_ns) / 1e9, (came_ns - origin_ns) / 1e9, late_ns / 1e6, capacity_ns, data)
 
 
 def _data(text: Any) -> dict[str, Any]:
@@ -122,16 +128,11 @@ def _number(row: _Row, name: str) -> float:
     return float(value) if isinstance(value, int | float) else float("nan")
 
 
-def _capacity(row: _Row) -> float:
-    steal = _number(row, "steal_ns")
-    return _number(row, "busy_ns") + _number(row, "idle_ns") + (0.0 if np.isnan(steal) else steal)
-
-
 def _foreign(row: _Row) -> float:
-    """Percent of the host's processors that neither our containers nor the harness used; NaN where it can't be known."""
-    steal, capacity = _number(row, "steal_ns"), _capacity(row)
+    """Percent of the cores that neither our containers nor the harness used; NaN where it can't be known."""
+    steal = _number(row, "steal_ns")
     taken = _number(row, "busy_ns") - _number(row, "ours_ns") + (0.0 if np.isnan(steal) else steal)
-    return max(0.0, 100 * taken / capacity) if capacity > 0 else float("nan")
+    return min(100.0, max(0.0, 100 * taken / row.capacity_ns)) if row.capacity_ns > 0 else float("nan")
 
 
 def _share(row: _Row, name: str) -> float:
@@ -145,21 +146,24 @@ def _told(rows: list[_Row], kind: str, value: Any) -> Iterator[tuple[float, floa
 
 
 def _largest(spans: Iterator[tuple[float, float, float]], edges: Any) -> Any:
-    """The largest value of the spans that touch each bin; NaN where none does."""
+    """The largest value of the spans that touch each bin. Between two spans the last value holds; NaN where it was silent."""
     found = np.full(len(edges) - 1, np.nan)
     for start_s, end_s, value in spans:
         first = max(int(np.searchsorted(edges, start_s, side="right")) - 1, 0)
         last = max(int(np.searchsorted(edges, end_s, side="left")) - 1, first)
         found[first : last + 1] = np.fmax(found[first : last + 1], value)
-    return found
+    series = pd.Series(found)
+    empty = series.isna()
+    length_s = empty.groupby((~empty).cumsum()).transform("sum") * (edges[1] - edges[0])
+    return series.ffill().where(~empty | (length_s <= SILENT_S)).to_numpy()
 
 
 def _stalled(rows: list[_Row], kind: str) -> Iterator[tuple[float, float]]:
     for row in (r for r in rows if r.kind == kind):
-        late_enough = {"wake": WAKE_LATE_NS, "sync": SYNC_SLOW_NS}
-        if kind in late_enough and row.late_ms * 1e6 >= late_enough[kind]:
+        length_ns = (row.to_s - row.from_s) * 1e9
+        if (kind == "wake" and row.late_ms * 1e6 >= WAKE_LATE_NS) or (kind == "sync" and length_ns >= SYNC_LONG_NS):
             yield row.from_s, row.to_s
-        if kind == "cpu" and _number(row, "idle_ns") < IDLE_SHARE_MIN * _capacity(row) and _foreign(row) >= FOREIGN_MIN:
+        if kind == "cpu" and _number(row, "idle_ns") < IDLE_MIN / 100 * row.capacity_ns and _foreign(row) >= FOREIGN_MIN:
             yield row.from_s, row.to_s
 
 

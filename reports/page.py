@@ -20,7 +20,7 @@ from reports import rows
 from reports.charts import NARROW, WIDE, border_notes, segment_spans, segments_chart, timeline_chart, uncertain_from
 from reports.figures import Clockwork, Timeline, clockwork, timeline
 from reports.guards import interval_chart
-from reports.host import Host, signed
+from reports.host import Host, signed, took
 from reports.host import what_to_see as host_to_see
 from reports.junit import junit_xml
 from reports.logs import event_rows
@@ -156,7 +156,7 @@ def _host_desc(host: Host, text: Words) -> list[str]:
     parts = [] if host.stalls else [host_to_see(host, text) + "."]
     if host.stalls:
         told = [
-            text("host.desc_stall", kind=text(f"host.desc_{s.kind}"), at=signed(s.start_s), duration=seconds(s.length_s))
+            text("host.desc_stall", kind=text(f"host.desc_{s.kind}"), at=signed(s.start_s), duration=took(s.length_s))
             for s in host.stalls[:STALLS_TOLD]
         ] + ["…"] * (len(host.stalls) > STALLS_TOLD)
         whole = sum(s.length_s for s in host.stalls)

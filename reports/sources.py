@@ -69,6 +69,12 @@ class Sources:
             return None
         return self._either("witness.csv", lambda: self._evidence.witness, None)
 
+    @cached_property
+    def cores(self) -> int:
+        """How many cores the witness watched; 1 when it does not say."""
+        count = self._either("witness.json", lambda: self._evidence.witness_count, None)
+        return count.cores if count else 1
+
     def anchors(self, seal_sha256: str | None) -> list[tuple[str, str | None]]:
         """The hashes by which the directory can be told from another one; None: not known, or not of this version."""
         plan = self._either("plan.json", lambda: sha256_of(self._evidence.path("plan.json")), None)

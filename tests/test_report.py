@@ -322,18 +322,18 @@ def test_stalls_stand_where_and_as_long_as_they_were(tmp_path: Path) -> None:
     data = watched(tmp_path, (Stalled("sync", 54.65, 1.06), Stalled("wake", 40.0, 0.4), Stalled("cpu", 62.0, 1.0)))
     assert data.host is not None
     told = [(stall.kind, round(stall.start_s, 2), round(stall.length_s, 2)) for stall in data.host.stalls]
-    assert told[:2] == [("wake", 14.98, 0.4), ("sync", 29.55, 1.06)], "a wake counts from when it was due; both cores are one"
-    assert told[2][0] == "cpu"
+    assert told[:2] == [("core", 14.98, 0.4), ("disk", 29.55, 1.06)], "a wake counts from when it was due; both cores are one"
+    assert told[2][0] == "cores"
     assert data.host.delays["sync"].loc[29.75:30.25].min() == pytest.approx(1060), "the line stays up while the write waits"
-    longest = "The host's disk stalled for 1.06 s at +29.6 s, and 2 more"
+    longest = "The host's disk stalled for 1.1 s at +29.6 s, and 2 more"
     assert what_to_see(data.host, words()) == longest
 
 
 def test_one_stall_of_the_disk_is_the_title(tmp_path: Path) -> None:
     data = watched(tmp_path, (Stalled("sync", 54.65, 1.06),))
     assert data.host is not None
-    assert what_to_see(data.host, words()) == "The host's disk stalled for 1.06 s at +29.6 s"
-    assert "The host's disk stalled for 1.06 s at +29.6 s</text>" in render(*judged(tmp_path))["report.html"]
+    assert what_to_see(data.host, words()) == "The host's disk stalled for 1.1 s at +29.6 s"
+    assert "The host's disk stalled for 1.1 s at +29.6 s</text>" in render(*judged(tmp_path))["report.html"]
 
 
 def test_where_the_witness_was_silent_nobody_calls_the_host_quiet(tmp_path: Path) -> None:
@@ -693,7 +693,7 @@ def _code_and_data(code: str) -> str:
     evidence = (ROOM.parent / "docs" / "evidence.md").read_text(encoding="utf-8")
     return (
         code + evidence + " PASS FAIL INVALID copy_primary copy_sync copy_async into_detect into_decide into_promote"
-        " into_reroute into_warm_up title_sync title_wake title_cpu desc_sync desc_wake desc_cpu"
+        " into_reroute into_warm_up title_disk title_core title_cores desc_disk desc_core desc_cores"
         " plan_hash_of chain_head_of seal_of"
         " patroni postgres etcd haproxy other"
     )
