@@ -19,7 +19,7 @@ from judging.evidence import Evidence, Targets, csv_text, sha256_of
 from judging.judge import Verdict, judge
 from judging.measure import Measurement, PhaseBorder, Phases, measure
 from judging.sentence import ENGLISH, one_sentence, seconds
-from reports import rows
+from reports import predictions, rows
 from reports.charts import NARROW, WIDE, border_notes, place_marks, segment_spans, uncertain_from
 from reports.figures import Timeline, clockwork, timeline
 from reports.host import what_to_see
@@ -454,6 +454,57 @@ def test_a_border_is_told_with_its_uncertainty_and_whoever_says_otherwise(run: P
     page = render(evidence, measurement.model_copy(update={"faults": [told]}), verdict)["report.html"]
     assert "to within 0.20 s" in page
     assert "Differs: etcd&#39;s log says 10.1 s" in page
+
+
+# predicted and measured
+
+
+@dataclass
+class Term:
+    name: str
+    low_s: float
+    high_s: float
+    why: str
+
+
+@dataclass
+class Prediction:
+    fault: str | None
+    figure: str
+    low: float
+    high: float | None
+    terms: list[Term]
+    why: str
+    measured: float | None
+    within: bool | None
+
+
+def predicted_part(run: Path, monkeypatch: pytest.MonkeyPatch, *found: Prediction) -> str:
+    monkeypatch.setattr(predictions, "_predictions", lambda *_: list(found))
+    page = render(*judged(run))["report.html"]
+    return page[page.index('id="figures"') : page.index('id="timeline"')]
+
+
+def test_bounds_stand_beside_the_figures_with_their_derivation(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lease = Term("lease", 19.0, 20.5, "ttl 20 s from its last renewal")
+    rto = Prediction("f1", "rto_s", 21.0, 28.9, [lease], "the primary's center died", 22.004, within=True)
+    open_end = Prediction(None, "unprotected_s", 8.1, None, [], "no setting bounds it", 28.0, within=True)
+    part = Outline(predicted_part(run, monkeypatch, rto, open_end)).text
+    assert "As the settings let expect" in part
+    assert "21.0 – 28.9 s" in part
+    assert "lease 19.0 – 20.5 s: ttl 20 s from its last renewal" in part
+    assert "8.10 s or more" in part
+
+
+def test_what_lies_outside_its_bounds_is_a_finding(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rto = Prediction("f1", "rto_s", 2.0, 4.0, [], "the primary's center died", 22.004, within=False)
+    part = predicted_part(run, monkeypatch, rto)
+    assert "A finding: not what the settings let expect" in part
+    assert "✕ outside" in part
+
+
+def test_without_a_prediction_nothing_is_said_of_one(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "settings let expect" not in predicted_part(run, monkeypatch)
 
 
 # what a stranger can hold against it
