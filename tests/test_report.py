@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -29,8 +28,7 @@ from reports.primaries import answering, reigning
 from reports.sources import Sources
 from reports.topology import moments
 from reports.words import words
-from tests.synthetic import SCENARIOS, FaultStory, Scenario, reseal, write_run
-from tests.witnessed import Stalled, write_witness
+from tests.synthetic import SCENARIOS, FaultStory, Scenario, Stall, ns, reseal, write_run
 
 ROOM = TEMPLATES.parent
 
@@ -291,53 +289,57 @@ def test_a_frozen_primary_that_no_longer_answers_is_not_drawn_as_one(tmp_path: P
 # the host's witness
 
 
-def watched(directory: Path, stalls: Sequence[Stalled] = (), hole: tuple[float, float] = (0, 0)) -> Timeline:
-    write_run(directory)
-    write_witness(directory, stalls, hole=hole)
+def watched(directory: Path, *stalls: Stall) -> Timeline:
+    write_run(directory, Scenario(stalls=stalls))
+    return drawn(directory)
+
+
+def drawn(directory: Path) -> Timeline:
     evidence, measurement, _ = judged(directory)
     sources = Sources(evidence)
     return timeline(sources, measurement, clockwork(sources, measurement))
 
 
-def test_without_a_witness_there_is_no_word_of_the_host(run: Path, page: str) -> None:
-    assert not (run / "witness.csv").exists()
-    shown = page[page.index('id="timeline"') : page.index('id="segments"')]
-    assert "host" not in shown.replace("host.name", "")
+def test_without_a_witness_there_is_no_word_of_the_host(tmp_path: Path) -> None:
+    write_run(tmp_path, Scenario(version=1))
+    page = render(*judged(tmp_path))["report.html"]
+    assert "host" not in page[page.index('id="timeline"') : page.index('id="segments"')]
 
 
-def test_a_quiet_host_is_said_to_be_quiet(tmp_path: Path) -> None:
-    data = watched(tmp_path)
+def test_a_quiet_host_is_said_to_be_quiet(run: Path, page: str) -> None:
+    data = drawn(run)
     assert data.host is not None
     assert data.host.stalls == []
     assert data.host.silent == []
-    assert 0.5 < data.host.delays["sync"].median() < 10
+    assert data.host.delays["sync"].median() == pytest.approx(3)
+    assert data.host.delays.notna().all(axis=None), "between two looks the last one holds"
     assert data.host.shares["foreign"].max() < 10
-    page = render(*judged(tmp_path))["report.html"]
-    assert "The host was quiet" in page
-    assert "witness.csv" in page
+    assert "The host was quiet</text>" in page
+    assert "events.jsonl, witness.csv" in page
 
 
 def test_stalls_stand_where_and_as_long_as_they_were(tmp_path: Path) -> None:
     """Seconds from the fault, which lies 25.05 s after the start of the run."""
-    data = watched(tmp_path, (Stalled("sync", 54.65, 1.06), Stalled("wake", 40.0, 0.4), Stalled("cpu", 62.0, 1.0)))
+    data = watched(tmp_path, Stall(54.65, 55.71), Stall(40.0, 40.4, "wake"), Stall(62.0, 62.4, "cpu"))
     assert data.host is not None
     told = [(stall.kind, round(stall.start_s, 2), round(stall.length_s, 2)) for stall in data.host.stalls]
-    assert told[:2] == [("core", 14.98, 0.4), ("disk", 29.55, 1.06)], "a wake counts from when it was due; both cores are one"
-    assert told[2][0] == "cores"
+    assert told == [("core", 14.95, 0.4), ("disk", 29.6, 1.06), ("cores", 36.95, 0.5)]
     assert data.host.delays["sync"].loc[29.75:30.25].min() == pytest.approx(1060), "the line stays up while the write waits"
-    longest = "The host's disk stalled for 1.1 s at +29.6 s, and 2 more"
-    assert what_to_see(data.host, words()) == longest
+    assert data.host.shares["foreign"].loc[36.95:37.4].max() == pytest.approx(50)
+    assert what_to_see(data.host, words()) == "The host's disk stalled for 1.1 s at +29.6 s, and 2 more"
 
 
 def test_one_stall_of_the_disk_is_the_title(tmp_path: Path) -> None:
-    data = watched(tmp_path, (Stalled("sync", 54.65, 1.06),))
-    assert data.host is not None
-    assert what_to_see(data.host, words()) == "The host's disk stalled for 1.1 s at +29.6 s"
+    write_run(tmp_path, Scenario(stalls=(Stall(54.65, 55.71),)))
     assert "The host's disk stalled for 1.1 s at +29.6 s</text>" in render(*judged(tmp_path))["report.html"]
 
 
 def test_where_the_witness_was_silent_nobody_calls_the_host_quiet(tmp_path: Path) -> None:
-    data = watched(tmp_path, hole=(50, 58))
+    write_run(tmp_path)
+    path = tmp_path / "witness.csv"
+    head, *lines = path.read_text().splitlines(keepends=True)
+    path.write_text(head + "".join(line for line in lines if not ns(50) <= int(line.split(",")[0]) < ns(58)))
+    data = drawn(tmp_path)
     assert data.host is not None
     assert [round(end - start) for start, end in data.host.silent] == [8]
     assert what_to_see(data.host, words()) == "The host was quiet while it was watched"
@@ -346,7 +348,6 @@ def test_where_the_witness_was_silent_nobody_calls_the_host_quiet(tmp_path: Path
 
 def test_a_damaged_witness_is_named(tmp_path: Path) -> None:
     write_run(tmp_path)
-    write_witness(tmp_path)
     (tmp_path / "witness.csv").write_text("from_ns,to_ns\nx,y\n")
     page = render(*judged(tmp_path))["report.html"]
     assert re.search(r"Could not be read in full[^<]*witness.csv", page[: page.index('id="figures"')])
