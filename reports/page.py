@@ -32,8 +32,8 @@ from reports.words import Words, words
 TEMPLATES = Path(__file__).parent / "templates"
 STALLS_TOLD = 20
 UNSIGNED = (  # what stays unseen when all is sealed anew (docs/evidence.md): version 1, version 2
-    ("targets", "events", "payments", "books", "times", "whole"),
-    ("targets", "version", "payments", "books", "times", "whole"),
+    ("targets", "events", "records", "whole"),
+    ("targets", "version", "records", "whole"),
 )
 PARTS = ("summary", "figures", "timeline", "segments", "topology", "ledger", "proof", "events", "settings", "files")
 
@@ -52,7 +52,7 @@ def render(evidence: Evidence, measurement: Measurement, verdict: Verdict, *, la
         "lost_shown": rows.LOST_SHOWN, "happened": lambda fault: what_happened(fault, text.sentence),
         "proof": rows.proof_blocks(sources, measurement, clock), "reach": rows.reach_grids(sources, clock),
         "predicted": predicted_rows(sources.plan, measurement, text), "undecided": _undecided(figures, verdict, text),
-        "anchors": sources.anchors(verdict.manifest_sha256), "chained": sources.plan.evidence_version > 1,
+        "anchors": _kept(anchors(evidence, verdict), text), "chained": sources.plan.evidence_version > 1,
         "unsigned": UNSIGNED[sources.plan.evidence_version > 1], "degraded": _degraded(sources.plan),
         "events": event_rows(sources, clock), "settings": _settings(sources), "manifest": sources.manifest,
         "broken": sources.broken_seals if sources.manifest else [], "during_max": DURING_MAX,
@@ -60,6 +60,15 @@ def render(evidence: Evidence, measurement: Measurement, verdict: Verdict, *, la
     view["unreadable"] = sources.unreadable
     page = templates().get_template("report.html.j2").render(view)
     return {"report.html": page, "junit.xml": junit_xml(measurement, verdict, figures, text, anchors(evidence, verdict))}
+
+
+def _kept(hashes: dict[str, str | None], text: Words) -> list[tuple[str, str, str]]:
+    """Name, what it is a hash of, and the hash. A chain is not known of version 1: then there is no line for it."""
+    return [
+        (text(f"files.{name}"), text(f"files.{name}_of"), value or text("files.no_hash"))
+        for name, value in hashes.items()
+        if value or name != "chain_head"
+    ]
 
 
 def anchors(evidence: Evidence, verdict: Verdict) -> dict[str, str | None]:

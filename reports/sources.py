@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from judging.evidence import COPY_COLUMNS, PAYMENT_COLUMNS, SAMPLE_COLUMNS, Event, Evidence, Manifest, Plan, sha256_of
+from judging.evidence import COPY_COLUMNS, PAYMENT_COLUMNS, SAMPLE_COLUMNS, Event, Evidence, Manifest, Plan
 
 T = TypeVar("T")
 
@@ -74,12 +74,6 @@ class Sources:
         """How many cores the witness watched; 1 when it does not say."""
         count = self._either("witness.json", lambda: self._evidence.witness_count, None)
         return count.cores if count else 1
-
-    def anchors(self, seal_sha256: str | None) -> list[tuple[str, str | None]]:
-        """The hashes by which the directory can be told from another one; None: not known, or not of this version."""
-        plan = self._either("plan.json", lambda: sha256_of(self._evidence.path("plan.json")), None)
-        chain = [("chain_head", self.manifest.chain_head)] if self.manifest and self.manifest.chain_head else []
-        return [("plan_hash", plan), *chain, ("seal", seal_sha256)]
 
     @cached_property
     def manifest(self) -> Manifest | None:

@@ -526,8 +526,10 @@ def test_the_hashes_to_keep_and_what_a_signature_would_add(run: Path) -> None:
 def test_the_list_without_a_signature_is_the_page_of_evidence() -> None:
     """Each family of docs/evidence.md stands in the report too, in its own words."""
     evidence = (ROOM.parent / "docs" / "evidence.md").read_text(encoding="utf-8")
-    families = evidence[evidence.index("only a signature made at the time") :].split("\n\n")[1].splitlines()
-    assert len(families) == len(UNSIGNED[1])
+    families = evidence[evidence.index("only a signature made at the time") :].split("\n\n")[1]
+    assert len(re.findall(r"^- ", families, re.MULTILINE)) == len(UNSIGNED[1])
+    assert words()("unsigned.targets") in families
+    assert words()("unsigned.whole") in families
 
 
 # what others wrote into a run
@@ -746,7 +748,7 @@ def _code_and_data(code: str) -> str:
     return (
         code + evidence + " PASS FAIL INVALID copy_primary copy_sync copy_async into_detect into_decide into_promote"
         " into_reroute into_warm_up title_disk title_core title_cores desc_disk desc_core desc_cores"
-        " plan_hash_of chain_head_of seal_of"
+        " plan_sha256_of chain_head_of manifest_sha256_of"
         " patroni postgres etcd haproxy other"
     )
 
