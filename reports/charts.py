@@ -459,16 +459,15 @@ def _uncertain(canvas: Canvas, from_s: float | None, span: Span, scale: float) -
 def uncertain_from(fault: FaultMeasurement, span: Span) -> float | None:
     """The earliest that the end of a segment may lie, seconds from the fault; None when its record says no more."""
     border = next((b for b in fault.borders if b.segment == span.name), None)
-    from_ns = getattr(border, "from_ns", None)
-    if border is None or from_ns is None or from_ns >= border.t_ns or "not seen" in border.source:
+    if border is None or border.from_ns is None or border.from_ns >= border.t_ns or "not seen" in border.source:
         return None
-    return float(span.end_s - (border.t_ns - from_ns) / 1e9)
+    return span.end_s - (border.t_ns - border.from_ns) / 1e9
 
 
 def border_notes(fault: FaultMeasurement, segment: str) -> list[str]:
     """What other records say of the same border, where they say something else."""
     border = next((b for b in fault.borders if b.segment == segment), None)
-    return [str(note) for note in getattr(border, "notes", None) or []]
+    return list(border.notes) if border else []
 
 
 def segment_spans(fault: FaultMeasurement) -> list[Span]:

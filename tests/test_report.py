@@ -16,7 +16,7 @@ import pytest
 
 from judging.evidence import Evidence, Targets, csv_text, sha256_of
 from judging.judge import Verdict, judge
-from judging.measure import Measurement, PhaseBorder, Phases, measure
+from judging.measure import Measurement, Phases, measure
 from judging.sentence import ENGLISH, one_sentence, seconds
 from reports import predictions, rows
 from reports.charts import NARROW, WIDE, border_notes, place_marks, segment_spans, uncertain_from
@@ -435,25 +435,19 @@ def test_invalid_by_interval_is_explained_on_the_first_screen(run: Path) -> None
     assert "What makes it so wide" not in told[: told.index('id="figures"')], "said once"
 
 
-class Border(PhaseBorder):
-    """With what a record that was not merely polled adds."""
-
-    from_ns: int | None = None
-    notes: tuple[str, ...] = ()
-
-
 def test_a_border_is_told_with_its_uncertainty_and_whoever_says_otherwise(run: Path) -> None:
     _, measurement, _ = judged(run)
     fault = measurement.faults[0]
     detect = fault.borders[0]
-    assert uncertain_from(fault, segment_spans(fault)[0]) is None, "version 1 does not say"
-    known = Border(**dict(detect), from_ns=detect.t_ns - 200_000_000, notes=("etcd's log says 10.1 s",))
+    silent = fault.model_copy(update={"borders": [detect.model_copy(update={"from_ns": None}), *fault.borders[1:]]})
+    assert uncertain_from(silent, segment_spans(silent)[0]) is None, "version 1 does not say"
+    known = detect.model_copy(update={"from_ns": detect.t_ns - 170_000_000, "notes": ("etcd's log says 10.1 s",)})
     told = fault.model_copy(update={"borders": [known, *fault.borders[1:]]})
-    assert uncertain_from(told, segment_spans(told)[0]) == pytest.approx(10.1)
+    assert uncertain_from(told, segment_spans(told)[0]) == pytest.approx(10.13)
     assert border_notes(told, "detect") == ["etcd's log says 10.1 s"]
     evidence, _, verdict = judged(run)
     page = render(evidence, measurement.model_copy(update={"faults": [told]}), verdict)["report.html"]
-    assert "to within 0.20 s" in page
+    assert "to within 0.17 s" in page
     assert "Differs: etcd&#39;s log says 10.1 s" in page
 
 
