@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from typing import Any
 
 from faults.node_killed import PRIMARY
 from topologies.cluster import Cluster, ClusterError
-from topologies.model import Check, Effect, Proof, Topology
+from topologies.files import OpenFile
+from topologies.model import Check, Effect, Moment, Proof, Topology
 from topologies.nodes import DATA_DIRECTORY
 
 PAGE_BYTES = 8192
 OFFSET_IN_PAGE = 5000  # inside the tuples: the header stays sane, only the checksum can tell
-FLIP = """
-import sys
-path, offset, mode = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-with open(path, 'r+b' if mode == 'flip' else 'rb') as file:
-    file.seek(offset)
-    seen = file.read(4)
-    if mode == 'flip':
-        file.seek(offset)
-        file.write(bytes(b ^ 0xFF for b in seen))
-    print(seen.hex())
-"""
+BYTES = 4
 
 
 class BitsFlipped:
@@ -37,6 +30,7 @@ class BitsFlipped:
         self.page = page
         self.path = ""
         self.before = ""
+        self.disk: OpenFile | None = None
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -63,7 +57,14 @@ class BitsFlipped:
             raise ClusterError(f"{self.relation} on {self.target} has {size // PAGE_BYTES} pages: there is no page {self.page}")
         self.path = f"{DATA_DIRECTORY}/{path}"
         cluster.sql(self.target, "CHECKPOINT")
+        self.release()
+        self.disk = cluster.open_file(self.target, self.path)
         self.evict(cluster)
+
+    def release(self) -> None:
+        if self.disk is not None:
+            self.disk.close()
+            self.disk = None
 
     def evict(self, cluster: Cluster) -> None:
         cluster.sql(
@@ -74,24 +75,32 @@ class BitsFlipped:
             self.page,
         )
 
-    def at_offset(self, cluster: Cluster, mode: str) -> str:
-        offset = self.page * PAGE_BYTES + OFFSET_IN_PAGE
-        ran = cluster.execute(self.target, ["python3", "-c", FLIP, self.path, str(offset), mode])
-        if ran.exit_code != 0:
-            raise ClusterError(f"{self.path} on {self.target} could not be read or changed: {ran.output.strip()[-200:]}")
-        return ran.output.strip()
+    @property
+    def offset(self) -> int:
+        return self.page * PAGE_BYTES + OFFSET_IN_PAGE
 
-    def inject(self, cluster: Cluster) -> None:
-        self.before = self.at_offset(cluster, "flip")
+    def inject(self, cluster: Cluster) -> Moment | None:
+        if self.disk is None:
+            self.prepare(cluster)
+        assert self.disk is not None
+        found = self.disk.read(self.offset, BYTES)
+        self.before = found.hex()
+        before_ns = time.monotonic_ns()
+        self.disk.write(self.offset, bytes(b ^ 0xFF for b in found))
         self.evict(cluster)
+        moment = Moment(before_ns, time.monotonic_ns())
+        self.release()
+        return moment
 
     def proof(self, cluster: Cluster) -> Proof:
-        seen = self.at_offset(cluster, "read")
+        with contextlib.closing(cluster.open_file(self.target, self.path)) as disk:
+            seen = disk.read(self.offset, BYTES).hex()
         wanted = bytes(b ^ 0xFF for b in bytes.fromhex(self.before)).hex() if self.before else "unknown"
         where = f"{self.relation} page {self.page} on {self.target}"
         return Proof((Check(where, f"bytes {wanted} (were {self.before})", f"bytes {seen}", seen == wanted),))
 
     def heal(self, cluster: Cluster) -> None:
+        self.release()
         if self.target == PRIMARY or not cluster.running(self.target):
             return  # never injected, or not there to rebuild
         state = cluster.state(self.target)

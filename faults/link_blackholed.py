@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from faults.model import proof_of_cut
+from faults.model import Stroke, proof_of_cut
 from topologies.cluster import Cluster
 from topologies.model import Check, Effect, Proof, Topology
+from topologies.staged import Deferred, Staged
 
 
-class LinkBlackholed:
+class LinkBlackholed(Stroke):
     """`path` is `dc1<->dc2` (both ways) or `dc1->dc2` (one way). Other links keep carrying, so no center is cut off wholly."""
 
     def __init__(self, path: str) -> None:
@@ -35,11 +36,8 @@ class LinkBlackholed:
     def undo(self) -> str:
         return f"remove the rules that drop packets on {self.target}"
 
-    def prepare(self, cluster: Cluster) -> None:
-        self.effect(cluster.topology)
-
-    def inject(self, cluster: Cluster) -> None:
-        cluster.cut(self.paths())
+    def stage(self, cluster: Cluster) -> Staged | Deferred:
+        return cluster.stage(cut=self.effect(cluster.topology).cut)
 
     def proof(self, cluster: Cluster) -> Proof:
         checks = [proof_of_cut(cluster, path) for path in self.paths()]
@@ -54,4 +52,5 @@ class LinkBlackholed:
         return Proof(tuple(checks))
 
     def heal(self, cluster: Cluster) -> None:
+        self.release()
         cluster.restore(self.paths())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Protocol
 
 from topologies.cluster import Cluster
 from topologies.database import wait_for
-from topologies.model import Check, Effect, Proof, Topology
+from topologies.model import Check, Effect, Moment, Proof, Topology
+from topologies.staged import Deferred, Staged
 
 
 class Fault(Protocol):
@@ -26,10 +28,16 @@ class Fault(Protocol):
         ...
 
     def prepare(self, cluster: Cluster) -> None:
-        """What must be found out before the injection (a file, a candidate), so that the injection itself is short."""
+        """All that can be found out and laid ready before the injection, so that the injection is nothing but the act."""
         ...
 
-    def inject(self, cluster: Cluster) -> None: ...
+    def release(self) -> None:
+        """Let go of what `prepare` laid ready. What was not injected until then is not going to happen. Safe at any time."""
+        ...
+
+    def inject(self, cluster: Cluster) -> Moment | None:
+        """The act. Returns when it took hold: the last moment before and the first after; None: the caller's clock counts."""
+        ...
 
     def proof(self, cluster: Cluster) -> Proof:
         """Read back from the victim: it really happened."""
@@ -40,8 +48,37 @@ class Fault(Protocol):
         ...
 
 
+class Stroke:
+    """What faults that cut and kill share: everything lies ready after `prepare`, and the injection is one stroke."""
+
+    staged: Staged | Deferred | None = None
+
+    def prepare(self, cluster: Cluster) -> None:
+        self.release()
+        self.staged = self.stage(cluster)
+
+    def stage(self, cluster: Cluster) -> Staged | Deferred:
+        raise NotImplementedError
+
+    def release(self) -> None:
+        if self.staged is not None:
+            self.staged.close()
+            self.staged = None
+
+    def inject(self, cluster: Cluster) -> Moment | None:
+        if self.staged is None:
+            self.prepare(cluster)
+        assert self.staged is not None
+        try:
+            return self.staged.act()
+        finally:
+            self.release()
+
+
 def proof_of_death(cluster: Cluster, node: str) -> Check:
-    """Docker's record of the SIGKILL, and that nobody listens there any more."""
+    """The engine's record of the SIGKILL, waited for 10 s at most, and that nobody listens there any more."""
+    with contextlib.suppress(TimeoutError):
+        cluster.wait_dead(node)
     port = {"postgres": 5432, "etcd": 2379, "haproxy": 5432, "bank": 8080}[cluster.topology.node(node).kind]
     state = cluster.container_state(node)
     listening = cluster.listening(node, port)

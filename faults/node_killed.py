@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from faults.model import proof_of_death
+from faults.model import Stroke, proof_of_death
 from topologies.cluster import Cluster
 from topologies.model import Effect, Proof, Topology
+from topologies.staged import Deferred, Staged
 
 PRIMARY = "primary"
 
 
-class NodeKilled:
+class NodeKilled(Stroke):
     """`node` is a name, or "primary": whoever the databases say it is when the fault is prepared."""
 
     def __init__(self, node: str) -> None:
@@ -29,15 +30,14 @@ class NodeKilled:
     def undo(self) -> str:
         return f"start {self.target} again"
 
-    def prepare(self, cluster: Cluster) -> None:
+    def stage(self, cluster: Cluster) -> Staged | Deferred:
         if self.target == PRIMARY:
             self.target = cluster.wait_primary(within_s=10).name
-
-    def inject(self, cluster: Cluster) -> None:
-        cluster.kill([self.target])
+        return cluster.stage(kill=[self.target])
 
     def proof(self, cluster: Cluster) -> Proof:
         return Proof((proof_of_death(cluster, self.target),))
 
     def heal(self, cluster: Cluster) -> None:
+        self.release()
         cluster.start([self.target])

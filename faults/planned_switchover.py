@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from concurrent.futures import Future
 from typing import Any
 
 from topologies.cluster import Cluster, ClusterError
 from topologies.database import wait_for
-from topologies.model import Check, Effect, Proof, Topology
+from topologies.model import Check, Effect, Moment, Proof, Topology
 
 
 class PlannedSwitchover:
@@ -47,10 +48,17 @@ class PlannedSwitchover:
         in_sync = [r["name"] for r in state.replication if r["sync_state"] in ("sync", "quorum") and r["name"] in candidates]
         return sorted(in_sync)[0] if in_sync else None
 
-    def inject(self, cluster: Cluster) -> None:
+    def release(self) -> None:
+        """Nothing is held."""
+
+    def inject(self, cluster: Cluster) -> Moment | None:
         """Asks for it and returns: Patroni answers only when it is over, and the clock must start with the question."""
+        if not self.candidate:
+            self.prepare(cluster)
         body = {"leader": self.old, "candidate": self.candidate}
-        self.request = ThreadPoolExecutor(1).submit(cluster.patroni, self.old, "POST", "/switchover", body, timeout_s=60)
+        before_ns = time.monotonic_ns()
+        self.request = cluster.ask_patroni(self.old, "POST", "/switchover", body, timeout_s=60)
+        return Moment(before_ns, time.monotonic_ns())
 
     def role(self, cluster: Cluster, node: str) -> str:
         state = cluster.state(node)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from faults.model import proof_of_death
+from faults.model import Stroke, proof_of_death
 from topologies.addresses import DOOR
 from topologies.cluster import Cluster
 from topologies.model import Center, Check, Effect, Proof, Topology
+from topologies.staged import Deferred, Staged
 
 
 def outage(topology: Topology, centers: tuple[Center, ...]) -> Effect:
@@ -18,7 +19,7 @@ def outage(topology: Topology, centers: tuple[Center, ...]) -> Effect:
     return Effect(down=tuple(n.name for c in centers for n in c.nodes), cut=tuple(dict.fromkeys(cut)))
 
 
-class CenterPowerLoss:
+class CenterPowerLoss(Stroke):
     """Every node and link of one center at once.
 
     The links' packets are dropped first and the nodes killed then: a proxy would still deliver what it holds, and hide a loss.
@@ -41,13 +42,9 @@ class CenterPowerLoss:
     def undo(self) -> str:
         return f"start every node of {self.target} again, then let its links carry packets"
 
-    def prepare(self, cluster: Cluster) -> None:
-        self.effect(cluster.topology)
-
-    def inject(self, cluster: Cluster) -> None:
+    def stage(self, cluster: Cluster) -> Staged | Deferred:
         effect = self.effect(cluster.topology)
-        cluster.cut(effect.cut)
-        cluster.kill(effect.down)
+        return cluster.stage(cut=effect.cut, kill=effect.down)
 
     def proof(self, cluster: Cluster) -> Proof:
         effect = self.effect(cluster.topology)
@@ -61,6 +58,7 @@ class CenterPowerLoss:
         return Proof(tuple(checks))
 
     def heal(self, cluster: Cluster) -> None:
+        self.release()
         effect = self.effect(cluster.topology)
         cluster.restore(effect.cut)
         cluster.start(effect.down)

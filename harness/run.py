@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from judging.errors import CouldNotTell
 from judging.evidence import EventLog, Plan, csv_gz
 from topologies.cluster import Cluster
 from topologies.database import DatabaseState, wait_for
-from topologies.model import Check, Effect, Node
+from topologies.model import Check, Effect, Moment, Node
 
 T = TypeVar("T")
 Condition = Callable[["Run"], tuple[bool, str]]
@@ -48,6 +49,8 @@ class Run:
         self.dead_primaries: list[str] = []
         self.windows: dict[str, Window] = {}  # by the fault's id, in the order of injection
         self.healing: set[str] = set()
+        self.proofs: dict[str, Future[None]] = {}  # being read, by the fault's id
+        self.telling = threading.Lock()  # a proof is not written once its heal has begun
         self.faults = 0
         self.damaged: str | None = None
         self.last_primary_state: DatabaseState | None = None
@@ -55,14 +58,36 @@ class Run:
     # --- Faults -------------------------------------------------------------------------------------------------------
     @contextlib.contextmanager
     def fault(self, fault: Fault) -> Iterator[None]:
-        """Inject, prove on both sides, and heal at the end, whatever happens in between."""
+        """Inject, prove on both sides, and heal at the end, whatever happens in between.
+
+        The proof is read beside the body, which goes on at once: what the harness reads is not the system's time.
+        """
         self.faults += 1
         name = f"f{self.faults}"
-        fault.prepare(self.cluster)
-        effect = fault.effect(self.cluster.topology)
-        primary = self.observer.primary
-        self.last_primary_state = self.observer.latest.get(primary or "")
-        self.prove_alive(effect)
+        for earlier in list(self.proofs):  # who is spared by one fault may be the next one's victim
+            self.join_proof(earlier)
+        try:
+            fault.prepare(self.cluster)
+            effect = fault.effect(self.cluster.topology)
+            primary = self.observer.primary
+            self.last_primary_state = self.observer.latest.get(primary or "")
+            self.prove_alive(effect)
+            self.register_intent(name, fault, effect)
+            self.active[name] = fault
+            self.inject(name, fault)
+            if primary in effect.down:
+                self.dead_primaries.append(str(primary))
+            self.start_proof(name, fault, effect)
+            yield
+            self.begin_heal(name)
+            self.autopsy()
+        finally:
+            try:
+                fault.release()
+            finally:
+                self.heal(name)
+
+    def register_intent(self, name: str, fault: Fault, effect: Effect) -> None:
         self.phase("fault")
         self.events.write(
             "intent",
@@ -75,43 +100,48 @@ class Run:
             effect=effect.to_json(),
             undo=fault.undo(),
         )
-        self.active[name] = fault
-        try:
-            before = time.monotonic_ns()
-            fault.inject(self.cluster)
-            after = time.monotonic_ns()
-            self.windows[name] = Window(before, after)
-            self.events.write(
-                "injected",
-                f"{type(fault).__name__} hit {fault.target} within {(after - before) / 1e9:.2f} s",
-                t_ns=after,
-                id=name,
-                before_ns=before,
-                after_ns=after,
-            )
-            self.view.injected([f"{type(f).__name__} {f.target}" for f in self.active.values()])
-            if primary in effect.down:
-                self.dead_primaries.append(str(primary))
-            self.prove(name, fault, effect)
-            yield
-            self.begin_heal(name)
-            self.autopsy()
-        finally:
-            self.heal(name)
+
+    def inject(self, name: str, fault: Fault) -> None:
+        before = time.monotonic_ns()
+        moment = fault.inject(self.cluster) or Moment(before, time.monotonic_ns())
+        self.windows[name] = Window(moment.before_ns, moment.after_ns)
+        self.events.write(
+            "injected",
+            f"{type(fault).__name__} hit {fault.target} within {(moment.after_ns - moment.before_ns) / 1e9:.3f} s",
+            t_ns=moment.after_ns,
+            id=name,
+            before_ns=moment.before_ns,
+            after_ns=moment.after_ns,
+        )
+        self.view.injected([f"{type(f).__name__} {f.target}" for f in self.active.values()])
 
     def prove_alive(self, effect: Effect) -> None:
         """What the fault is to kill must be alive: else it would get a death that came earlier, and the clock start too late."""
         if dead := [check.subject for check in self.answering(list(effect.down)) if not check.ok]:
             raise CouldNotTell(f"no fault was injected: {', '.join(dead)} did not answer before it")
 
+    def start_proof(self, name: str, fault: Fault, effect: Effect) -> None:
+        pool = ThreadPoolExecutor(1)
+        self.proofs[name] = pool.submit(self.prove, name, fault, effect)
+        pool.shutdown(wait=False)
+
+    def join_proof(self, name: str) -> None:
+        """Wait until that fault's proof is read and written. Raises what the proof raised: then the drill can't tell."""
+        if (proof := self.proofs.pop(name, None)) is not None:
+            proof.result()
+
     def prove(self, name: str, fault: Fault, effect: Effect) -> None:
-        """What should be down is down, all else answers. Both sides are asked at once: the clock runs."""
+        """What should be down is down, all else answers. Both sides are asked at once, and written when read.
+
+        Nothing is written once the heal has begun: then it was cut short, and what was read may be the heal's doing.
+        """
         with ThreadPoolExecutor(3) as pool:
             victim = pool.submit(fault.proof, self.cluster)
             bystanders = pool.submit(self.bystanders, effect)
-            reach = pool.submit(self.reach, "during", effect)
+            reach = pool.submit(self.dialled, effect)
+            carries, links = reach.result()
             checks = [("victim", c) for c in victim.result().checks]
-            checks += [("bystander", c) for c in (*bystanders.result(), *reach.result())]
+            checks += [("bystander", c) for c in (*bystanders.result(), *links)]
             proved = victim.result().proved and all(check.ok for _, check in checks)
         told = (
             "proved on both sides"
@@ -119,7 +149,11 @@ class Run:
             else "NOT proved: " + "; ".join(f"{c.subject}: expected {c.expected}, seen {c.seen}" for _, c in checks if not c.ok)
         )
         data = [{**c.to_json(), "side": side} for side, c in checks]
-        self.events.write("proof", f"{type(fault).__name__} on {fault.target} {told}", id=name, proved=proved, checks=data)
+        with self.telling:
+            if name not in self.healing:
+                self.tell_reach("during", carries)
+                text = f"{type(fault).__name__} on {fault.target} {told}"
+                self.events.write("proof", text, id=name, proved=proved, checks=data)
 
     def bystanders(self, effect: Effect) -> list[Check]:
         """Each node that the fault must spare answers, within 20 s."""
@@ -139,11 +173,18 @@ class Run:
             return list(pool.map(look, nodes))
 
     def reach(self, moment: str, effect: Effect | None = None) -> list[Check]:
-        """Dial every link; returns a check for each that neither a cut nor a dead center explains.
+        """Dial every link and write it down; returns a check for each that neither a cut nor a dead center explains."""
+        carries, checks = self.dialled(effect or Effect())
+        self.tell_reach(moment, carries)
+        return checks
 
-        One that should carry and doesn't is dialled again, for at most 20 s.
-        """
-        effect = effect or Effect()
+    def tell_reach(self, moment: str, carries: dict[tuple[str, str], bool]) -> None:
+        cells = [{"source": source, "target": target, "ok": ok} for (source, target), ok in carries.items()]
+        good = sum(carries.values())
+        self.events.write("reach", f"{good} of {len(cells)} links carry, {moment} the fault", moment=moment, cells=cells)
+
+    def dialled(self, effect: Effect) -> tuple[dict[tuple[str, str], bool], list[Check]]:
+        """Which links carry, and the checks. One that should carry and doesn't is dialled again, for at most 20 s."""
         cut = {frozenset(path.split("->")) for path in effect.cut}
         dead = {c.name for c in self.cluster.topology.centers if all(n.name in effect.down for n in c.nodes)}
         pairs = [(li.source, li.target) for li in self.cluster.topology.links]
@@ -152,29 +193,39 @@ class Run:
         deadline = time.monotonic() + BYSTANDER_WITHIN_S
         while (silent := [pair for pair in spared if not carries[pair]]) and time.monotonic() < deadline:
             carries |= self.cluster.dial(silent)
-        cells = [{"source": source, "target": target, "ok": ok} for (source, target), ok in carries.items()]
-        good = sum(carries.values())
-        self.events.write("reach", f"{good} of {len(cells)} links carry, {moment} the fault", moment=moment, cells=cells)
         told = {True: "carries", False: "carries nothing"}
-        return [Check(f"{pair[0]}->{pair[1]}", "carries", told[carries[pair]], carries[pair]) for pair in spared]
+        return carries, [Check(f"{pair[0]}->{pair[1]}", "carries", told[carries[pair]], carries[pair]) for pair in spared]
 
     def begin_heal(self, name: str | None = None) -> None:
-        """The window of that fault (the newest by default) is over: reading its disk, a rebuild and the heal are work of ours."""
+        """The window of that fault (the newest by default) is over: reading its disk, a rebuild and the heal are work of ours.
+
+        Waits for the fault's proof first. Raises what the proof raised.
+        """
         name = name or next(reversed(self.active))
         if name in self.healing:
             return
-        self.healing.add(name)
+        self.join_proof(name)
+        self.open_heal(name)
+
+    def open_heal(self, name: str) -> None:
+        with self.telling:
+            self.healing.add(name)
         self.phase("heal")
         started = self.events.write("heal_started", f"healing: {self.active[name].undo()}", id=name)
         if name in self.windows:
             self.windows[name].end_ns = started.t_ns
 
     def heal(self, name: str) -> None:
-        """Heal one fault. A failed heal is written down and erases nothing. Safe to call again."""
+        """Heal one fault. A failed heal is written down and erases nothing. Safe to call again.
+
+        A proof that is still being read is not waited for: whoever comes here with one was interrupted, or could not tell.
+        """
         fault = self.active.get(name)
         if fault is None:
             return
-        self.begin_heal(name)
+        self.proofs.pop(name, None)
+        if name not in self.healing:
+            self.open_heal(name)
         error = ""
         try:
             fault.heal(self.cluster)

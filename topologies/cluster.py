@@ -7,35 +7,45 @@ connections. Roles are asked of the databases, never of the configuration.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
-import os
+import logging
 import shutil
-import signal
 import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import requests
 
-from topologies import engine, links
+from topologies import engine, links, netfilter
 from topologies.addresses import DOOR, Addresses
 from topologies.database import Database, DatabaseState, wait_for
+from topologies.files import HeldFile, OpenFile, RemoteFile
 from topologies.leader import LeaderChange, LeaderWatch, b64, unb64
-from topologies.model import Center, Node, Topology
+from topologies.machine import Machine
+from topologies.model import Center, Moment, Node, Topology
+from topologies.netfilter import NetfilterError
 from topologies.nodes import DATA_DIRECTORY, DOOR_COMMAND_PORT, SCOPE, stores
+from topologies.staged import Cut, Deferred, Staged, StagedError
+
+LOG = logging.getLogger(__name__)
+R = TypeVar("R")
 
 LEADER_KEY = f"/service/{SCOPE}/leader"
 HTTP_TIMEOUT_S = 2.0
 STORE_TIMEOUT_S = 0.5
 DOOR_TIMEOUT_S = 10.0
+DIAL_WITHIN_S = 1.5
+DATAGRAM_PORT = 9753
+DATAGRAMS, DATAGRAM_EVERY_S = 15, 0.1
 EXECUTE_TIMEOUT_S = 120
 
 
@@ -83,6 +93,9 @@ class Cluster:
         self.client = engine.connect()
         self._local = threading.local()
         self._answered: dict[tuple[str, ...], str] = {}
+        self._lock = threading.Lock()
+        self._machines: dict[str, Machine] = {}
+        self._victims: dict[str, Machine] = {}  # who was to be killed, so that a start comes after the engine has noted it
 
     # --- Names --------------------------------------------------------------------------------------------------------
     def container_name(self, name: str) -> str:
@@ -90,6 +103,21 @@ class Cluster:
 
     def container(self, name: str) -> Any:
         return self.client.containers.get(self.container_name(name))
+
+    def machine(self, name: str) -> Machine | None:
+        """A running container's first process, held; None when it is dead, or may not be held from here."""
+        with self._lock:
+            held = self._machines.get(name)
+        if held is not None and held.alive():
+            return held
+        container = self.container(name)
+        held = Machine.of(container.attrs["State"]["Pid"], container.id)
+        with self._lock:
+            if held is None:
+                self._machines.pop(name, None)
+            else:
+                self._machines[name] = held
+        return held
 
     def container_names(self) -> list[str]:
         """Every container by its short name: nodes, links, the door."""
@@ -181,26 +209,43 @@ class Cluster:
         return session
 
     def reaches(self, source: str, target: str) -> bool:
-        """Dials from center `source` to center `target` now, above TCP: a proxy accepts for a dead backend."""
-        probe = self.first(target, "etcd") if self.running(self.first(target, "etcd")) else self.first(target, "bank")
+        """Dials from center `source` to center `target` now, above TCP: a proxy accepts for a dead backend.
+
+        Root on the engine's own host dials by a socket of its own in the caller's network, and starts no program: who looks must
+        not be what customers feel.
+        """
+        probe = self.first(target, "etcd") if self.held_or_running(self.first(target, "etcd")) else self.first(target, "bank")
         port, path = (2379, "/version") if probe.endswith("etcd") else (8080, "/ready")
-        caller = next((n.name for n in self.topology.center(source).nodes if n.kind != "etcd" and self.running(n.name)), None)
+        callers = [n.name for n in self.topology.center(source).nodes if n.kind != "etcd"]
+        caller = next((name for name in callers if self.held_or_running(name)), None)
         if caller is None:
             return False
+        if (machine := self.machine(caller)) is not None:
+            return answers_http(machine, (self.addresses.seen_from(source, probe), port), path, within_s=DIAL_WITHIN_S)
         script = (
             "import http.client,sys\n"
-            f"c=http.client.HTTPConnection('{probe}',{port},timeout=1.5)\n"
+            f"c=http.client.HTTPConnection('{probe}',{port},timeout={DIAL_WITHIN_S})\n"
             f"c.request('GET','{path}');c.getresponse().read()"
         )
         return self.execute(caller, ["python3", "-c", script]).exit_code == 0
 
+    def held_or_running(self, name: str) -> bool:
+        """As `running`, without asking the engine where the first process is held and lives."""
+        return self.machine(name) is not None or self.running(name)
+
     def carries(self, source: str, target: str) -> bool:
         """Sends datagrams from `source` to `target`: a one-way cut stalls TCP both ways, UDP tells the direction."""
         sender, receiver = self.first(source, "haproxy"), self.first(target, "haproxy")
-        listen = "import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.bind(('',9753));s.settimeout(2);s.recvfrom(9)"
+        near, far = self.machine(sender), self.machine(receiver)
+        if near is not None and far is not None:
+            return hears(near, far, (self.addresses.seen_from(source, receiver), DATAGRAM_PORT))
+        listen = (
+            f"import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.bind(('',{DATAGRAM_PORT}))"
+            ";s.settimeout(2);s.recvfrom(9)"
+        )
         send = (
             "import socket,time;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
-            f"for _ in range(15):\n s.sendto(b'drill',('{receiver}',9753));time.sleep(.1)"
+            f"for _ in range(15):\n s.sendto(b'drill',('{receiver}',{DATAGRAM_PORT}));time.sleep(.1)"
         )
         with ThreadPoolExecutor(2) as pool:
             heard = pool.submit(self.execute, receiver, ["python3", "-c", listen])
@@ -285,15 +330,30 @@ class Cluster:
         result = self.container(name).exec_run(run, user=user)
         return Ran(int(result.exit_code), result.output.decode(errors="replace"))
 
+    def open_file(self, node: str, path: str) -> OpenFile:
+        """A file of a node, held open where that may be done. Raises ClusterError."""
+        if (machine := self.machine(node)) is not None:
+            try:
+                return HeldFile(machine.pid, path)
+            except OSError as error:
+                raise ClusterError(f"{path} on {node} can't be opened: {error}") from error
+
+        def run(command: list[str]) -> str:
+            ran = self.execute(node, command)
+            if ran.exit_code != 0:
+                raise ClusterError(f"{path} on {node} could not be read or changed: {ran.output.strip()[-200:]}")
+            return ran.output
+
+        return RemoteFile(path, run)
+
     def script(self, name: str, text: str) -> str:
         """Run a shell script in a container. Raises ClusterError with its output when it fails.
 
         Root on the engine's own host enters the container's namespaces directly: 10 ms, where the engine takes 100 and more.
         """
-        container = self.container(name)
-        pid = own_process(container.attrs["State"]["Pid"], container.id)
-        if pid and (tool := shutil.which("nsenter")):
-            enter = [tool, "--target", str(pid), "--mount", "--net", "/bin/sh", "-c", text]
+        machine = self.machine(name)
+        if machine and (tool := shutil.which("nsenter")):
+            enter = [tool, "--target", str(machine.pid), "--mount", "--net", "/bin/sh", "-c", text]
             path = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}  # the container's, whatever the caller's is
             done = subprocess.run(enter, capture_output=True, text=True, timeout=30, check=False, env=path)
             ran = Ran(done.returncode, done.stdout + done.stderr)
@@ -303,50 +363,106 @@ class Cluster:
             raise ClusterError(f"a script in {name} ended with {ran.exit_code}: {ran.output.strip()[-300:]}")
         return ran.output
 
-    def cut(self, paths: Iterable[str]) -> None:
+    # --- Cutting and killing ------------------------------------------------------------------------------------------
+    def stage(self, *, cut: Iterable[str] = (), kill: Iterable[str] = ()) -> Staged | Deferred:
+        """Find out all that is needed to cut paths and kill nodes, and do nothing yet; `act` does it, once, `close` lets go.
+
+        Root on the engine's own host: in milliseconds, by a process that lies ready (see topologies/staged.py). Everybody else:
+        through the engine. A node that is dead stays dead.
+        """
+        paths, nodes = list(cut), list(kill)
+        try:
+            if (staged := self._staged(paths, nodes)) is not None:
+                return staged
+        except (OSError, StagedError, NetfilterError) as error:
+            LOG.info("not staged, the engine will do it: %s", engine.brief(error))
+
+        def through_engine() -> None:
+            self._on_paths(paths, healing=False)
+            self._kill_by_engine(nodes)
+
+        return Deferred(through_engine)
+
+    def _staged(self, paths: Sequence[str], nodes: Sequence[str]) -> Staged | None:
+        """None where one of the machines can't be held."""
+        places = sorted({self.place_of(path) for path in paths})
+        found = dict(zip(names := [*places, *nodes], self._each(self.machine, names), strict=True))
+        alive = [node for node in nodes if found[node] is not None]
+        unheld = [place for place in places if found[place] is None] + [
+            n for n in nodes if n not in alive and self.standing_up(n)
+        ]
+        if unheld:
+            return None
+        cuts: list[Cut] = []
+        for place in places:
+            machine = found[place]
+            assert machine is not None
+            own = [path for path in paths if self.place_of(path) == place]
+            tables = {links.cut_table(*p.split("->")): links.cut_drops(self.addresses, p, machine.interface) for p in own}
+            cuts.append((machine, tables))
+        victims = {node: machine for node in alive if (machine := found[node]) is not None}
+        self._victims |= victims
+        return Staged(cuts, list(victims.values()))
+
+    def cut(self, paths: Iterable[str]) -> Moment:
         """Drop all packets on directed paths (`dc1->dc2`, `door->dc1`), all at once. Safe to run again."""
-        self._on_paths(paths, healing=False)
+        return self.stage(cut=paths).act()
+
+    def kill(self, nodes: Iterable[str]) -> Moment:
+        """SIGKILL every process of the nodes, at once, frozen ones too. A node that is dead already stays dead."""
+        return self.stage(kill=nodes).act()
 
     def restore(self, paths: Iterable[str]) -> None:
         """Undo `cut`. Safe to run again, and on paths that were never cut."""
         self._on_paths(paths, healing=True)
 
+    def place_of(self, path: str) -> str:
+        """The container whose network a cut of that path is made in."""
+        pair = links.cut_place(path)
+        return DOOR if pair is None else self.link_name(pair)
+
     def _on_paths(self, paths: Iterable[str], *, healing: bool) -> None:
         scripts: dict[str, list[str]] = {}
         for path in paths:
-            source, _, target = path.partition("->")
-            if source == DOOR:
-                text = links.door_cut_script(self.addresses, target)
-                name = DOOR
-            else:
-                pair = (min(source, target), max(source, target))
-                text = links.cut_script(self.addresses, pair, source, target)
-                name = self.link_name(pair)
-            scripts.setdefault(name, []).append(links.restore_script(source, target) if healing else text)
+            text = links.restore_script(*path.split("->")) if healing else links.cut_script(self.addresses, path)
+            scripts.setdefault(self.place_of(path), []).append(text)
         self._each(lambda name: self.script(name, "\n".join(["set -e", *scripts[name]])), list(scripts))
 
     def dropped(self, path: str) -> int | None:
         """Packets dropped by a cut so far; None when the path is not cut."""
-        source, _, target = path.partition("->")
-        name = DOOR if source == DOOR else self.link_name((min(source, target), max(source, target)))
-        return links.dropped(json.loads(self.script(name, links.seen_script())), source, target)
+        ends, place = path.split("->"), self.place_of(path)
+        if (machine := self.machine(place)) is None:
+            return links.dropped(json.loads(self.script(place, links.seen_script())), *ends)
+        try:
+            with machine.socket(socket.AF_NETLINK, socket.SOCK_RAW, netfilter.NETLINK_NETFILTER) as kernel:
+                return netfilter.dropped(kernel, links.cut_table(*ends))
+        except (OSError, NetfilterError) as error:
+            raise ClusterError(f"what was dropped on {path} could not be read: {error}") from error
 
-    def kill(self, nodes: Iterable[str]) -> None:
-        """SIGKILL every process of the nodes, at once. A node that is dead already stays dead; returns when all are."""
-        names = list(nodes)
-        found: list[Any] = []
-        self._each(lambda name: found.append(self.container(name)), names)
-        running = [c for c in found if c.status == "running"]
-        # The engine takes a second to kill a dozen, one after the other; a power loss takes them together.
-        pids = [pid for c in running if (pid := own_process(c.attrs["State"]["Pid"], c.id))]
-        if len(pids) == len(running):
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        else:
-            self._each(lambda container: container.kill(signal="SIGKILL"), running)
+    def _kill_by_engine(self, names: Sequence[str]) -> None:
+        """One after the other as the engine goes, a second for a dozen; returns when it has noted that all are dead."""
+
+        def kill(name: str) -> None:
+            container = self.container(name)
+            if container.status not in ("running", "paused"):
+                return
+            container.kill(signal="SIGKILL")
+            # A frozen process takes its death when it thaws; some engines do that by themselves, and then refuse.
+            if container.status == "paused":
+                with contextlib.suppress(*engine.REFUSALS):
+                    container.unpause()
+
+        self._each(kill, names)
         for name in names:
-            wait_for(lambda name=name: not self.running(name), within_s=10, what=f"{name} to be dead", every_s=0.01)
+            self.wait_dead(name)
+
+    def wait_dead(self, name: str) -> None:
+        """Wait until the engine has noted that a node is dead. Raises TimeoutError after 10 s."""
+        wait_for(lambda: not self.standing_up(name), within_s=10, what=f"{name} to be dead", every_s=0.01)
+
+    def standing_up(self, name: str) -> bool:
+        """Whether the engine says that the container has living processes: a frozen one has."""
+        return self.container(name).status in ("running", "paused")
 
     def start(self, nodes: Iterable[str]) -> None:
         """Start dead nodes again, with their disks as they were left. Safe on nodes that run.
@@ -356,12 +472,20 @@ class Cluster:
         by_center: dict[str, list[str]] = {}
         for name in nodes:
             by_center.setdefault(self.topology.center_of(name).name, []).append(name)
-        self._each(lambda center: [self.container(name).start() for name in by_center[center]], list(by_center))
+        self._each(lambda center: [self._start(name) for name in by_center[center]], list(by_center))
 
-    def _each(self, action: Any, things: Sequence[Any]) -> None:
-        if things:
-            with ThreadPoolExecutor(len(things)) as pool:
-                list(pool.map(action, things))
+    def _start(self, name: str) -> None:
+        victim = self._victims.pop(name, None)
+        if victim is not None and not victim.alive():
+            # The engine learns of a death a moment after it, and would take the node for a running one until then.
+            wait_for(lambda: self.container_state(name)["Pid"] != victim.pid, within_s=10, what=f"{name} to be dead")
+        self.container(name).start()
+
+    def _each(self, action: Callable[[str], R], things: Sequence[str]) -> list[R]:
+        if not things:
+            return []
+        with ThreadPoolExecutor(len(things)) as pool:
+            return list(pool.map(action, things))
 
     def set_latency(self, latency_ms: dict[tuple[str, str], float]) -> None:
         """Change the one-way latency of links, by (source, target). Raises LinkError where Toxiproxy is missing."""
@@ -383,6 +507,33 @@ class Cluster:
         if reply.status_code >= 400:
             raise ClusterError(f"Patroni of {node} refused {method} {path}: {reply.status_code} {reply.text[:200]}")
         return reply.text
+
+    def ask_patroni(self, node: str, method: str, path: str, body: Any, *, timeout_s: float) -> Future[str]:
+        """As `patroni`, but returns as soon as the question is with the node: the answer comes when it comes.
+
+        Raises ClusterError when the question can't be put.
+        """
+        connection = http.client.HTTPConnection(self.addresses.node(node), 8008, timeout=timeout_s)
+        try:
+            connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
+        except OSError as error:
+            raise ClusterError(f"Patroni of {node} was not there to be asked {method} {path}: {error}") from error
+
+        def answer() -> str:
+            with contextlib.closing(connection):
+                try:
+                    reply = connection.getresponse()
+                    text = reply.read().decode(errors="replace")
+                except (OSError, http.client.HTTPException) as error:
+                    raise ClusterError(f"Patroni of {node} did not answer {method} {path}: {engine.brief(error)}") from error
+            if reply.status >= 400:
+                raise ClusterError(f"Patroni of {node} refused {method} {path}: {reply.status} {text[:200]}")
+            return text
+
+        pool = ThreadPoolExecutor(1)
+        future = pool.submit(answer)
+        pool.shutdown(wait=False)
+        return future
 
     def door_command(self, command: str) -> str:
         """One command to the front door's balancer, with its answer."""
@@ -480,16 +631,33 @@ cat /tmp/payments.csv"""
         return f"{self.standing.prefix}-{node}"
 
 
-def own_process(pid: int, container_id: str) -> int | None:
-    """A container's first process, if we may signal it and it is surely that container's; else None.
-
-    Killing it kills every process of the container. Only root on the engine's own host may; others go through the engine.
-    """
+def answers_http(machine: Machine, address: tuple[str, int], path: str, *, within_s: float) -> bool:
+    """Whether somebody answers over HTTP, dialled from within the machine's network."""
     try:
-        ours = container_id in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
+        with machine.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
+            connection.settimeout(within_s)
+            connection.connect(address)
+            connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {address[0]}\r\n\r\n".encode())
+            return connection.recv(64).startswith(b"HTTP/")
     except OSError:
-        return None
-    return pid if ours and os.geteuid() == 0 else None
+        return False
+
+
+def hears(sender: Machine, receiver: Machine, address: tuple[str, int]) -> bool:
+    """Whether one of fifteen datagrams from one machine's network to `address` arrives in the other's. Raises OSError."""
+    with (
+        receiver.socket(socket.AF_INET, socket.SOCK_DGRAM) as far,
+        sender.socket(socket.AF_INET, socket.SOCK_DGRAM) as near,
+    ):
+        far.bind(("", address[1]))
+        far.settimeout(DATAGRAM_EVERY_S)
+        for _ in range(DATAGRAMS):
+            with contextlib.suppress(OSError):  # a rule may refuse it outright
+                near.sendto(b"drill", address)
+            with contextlib.suppress(TimeoutError):
+                far.recv(9)
+                return True
+        return False
 
 
 def lsn_bytes(lsn: str) -> int:

@@ -7,17 +7,21 @@ spoken directly: see docs/decisions/0003-toxiproxy-client.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from typing import Any
 
 import requests
 
 from topologies.addresses import DOOR, Addresses
+from topologies.netfilter import Drop
 
 PORTS = {"postgres": (5432, 8008), "etcd": (2379, 2380), "haproxy": (5432,), "bank": (8080,)}
 FIRST_PROXY_PORT = 20000
 API_PORT = 8474
 CUT_TABLE = "drillbook_cut"
+RAW = -300  # netfilter's priority before anything is translated
 
 
 class LinkError(Exception):
@@ -103,41 +107,42 @@ def cut_table(source: str, target: str) -> str:
     return f"{CUT_TABLE}_{source}_{target}"
 
 
-def cut_script(addresses: Addresses, pair: tuple[str, str], source: str, target: str) -> str:
-    """Drop what flows from `source` to `target` over the link of `pair`. Safe to run again.
+def cut_place(path: str) -> tuple[str, str] | None:
+    """The pair whose link a directed path leads over; None: the door, for `door->dc1`."""
+    source, _, target = path.partition("->")
+    return None if source == DOOR else (min(source, target), max(source, target))
+
+
+def cut_drops(addresses: Addresses, path: str, interface: Callable[[str], str]) -> list[Drop]:
+    """What makes a directed path carry nothing; `interface` names the one that has an address.
 
     In two places: by incoming interface before translation, and by outgoing interface after it, else the proxy's own packets
-    escape. The host's own address is spared: the harness must still reach the link.
+    escape. The host's own address is spared: the harness must still reach the link. At the door: both ways.
     """
+    source, _, target = path.partition("->")
+    pair = cut_place(path)
+    if pair is None:
+        network = addresses.networks[target]
+        return [Drop("arriving", "prerouting", RAW, "saddr", network), Drop("leaving", "output", RAW, "daddr", network)]
+    gateways = {center: IPv4Network(addresses.gateway(center)) for center in pair}
+    arrive, leave = (interface(addresses.link(pair, center)) for center in (source, target))
+    return [
+        Drop("arriving", "prerouting", RAW, "saddr", gateways[source], inside=False, interface=arrive),
+        Drop("leaving", "postrouting", 200, "daddr", gateways[target], inside=False, interface=leave),
+    ]
+
+
+def cut_script(addresses: Addresses, path: str) -> str:
+    """The same as a shell script for the namespace of the link, or the door. Safe to run again."""
+    drops = cut_drops(addresses, path, lambda address: f"$(ip -o -4 addr show to {address}/32 | awk '{{print $2}}')")
+    table = cut_table(*path.split("->"))
+    chains = "\n".join(f"  {drop.text()}" for drop in drops)
     return f"""set -eu
-arrive=$(ip -o -4 addr show to {addresses.link(pair, source)}/32 | awk '{{print $2}}')
-leave=$(ip -o -4 addr show to {addresses.link(pair, target)}/32 | awk '{{print $2}}')
-[ -n "$arrive" ] && [ -n "$leave" ]
 nft -f - <<RULES
-table ip {cut_table(source, target)} {{}}
-delete table ip {cut_table(source, target)}
-table ip {cut_table(source, target)} {{
-  chain arriving {{
-    type filter hook prerouting priority raw; policy accept;
-    iifname $arrive ip saddr != {addresses.gateway(source)} counter drop
-  }}
-  chain leaving {{
-    type filter hook postrouting priority 200; policy accept;
-    oifname $leave ip daddr != {addresses.gateway(target)} counter drop
-  }}
-}}
-RULES"""
-
-
-def door_cut_script(addresses: Addresses, center: str) -> str:
-    """Drop everything between the door and `center`, both ways. Safe to run again."""
-    network, table = addresses.networks[center], cut_table(DOOR, center)
-    return f"""nft -f - <<'RULES'
 table ip {table} {{}}
 delete table ip {table}
 table ip {table} {{
-  chain arriving {{ type filter hook prerouting priority raw; policy accept; ip saddr {network} counter drop; }}
-  chain leaving {{ type filter hook output priority raw; policy accept; ip daddr {network} counter drop; }}
+{chains}
 }}
 RULES"""
 

@@ -116,6 +116,14 @@ class Effect:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """When something was done: it had not begun at `before_ns`, and was over at `after_ns` (CLOCK_MONOTONIC)."""
+
+    before_ns: int
+    after_ns: int
+
+
+@dataclass(frozen=True)
 class Check:
     """One thing read back: what was expected of `subject`, what was seen."""
 
