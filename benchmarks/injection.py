@@ -1,4 +1,4 @@
-"""How long an injection takes, from the last moment before to the first after: `python -m benchmarks.injection [--runs 20] [--busy]`.
+"""How long an injection takes, from the last moment before to the first after: `python -m benchmarks.injection [--runs 20]`.
 
 Stands one topology up, and injects and heals each fault N times. `--busy` keeps two processes running that burn every core that
 they get. Prints milliseconds: minimum, median and worst, by the moments that a drill's `injected` event would hold, and by the

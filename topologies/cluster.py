@@ -472,7 +472,12 @@ class Cluster:
         by_center: dict[str, list[str]] = {}
         for name in nodes:
             by_center.setdefault(self.topology.center_of(name).name, []).append(name)
-        self._each(lambda center: [self._start(name) for name in by_center[center]], list(by_center))
+
+        def begin(center: str) -> None:
+            for name in by_center[center]:
+                self._start(name)
+
+        self._each(begin, list(by_center))
 
     def _start(self, name: str) -> None:
         victim = self._victims.pop(name, None)

@@ -132,6 +132,12 @@ class Machine:
                 os.close(held)
         return found
 
+    def threads(self) -> Path | None:
+        """The file that lists every thread of the container; None where there is none."""
+        group = self.cgroup("pids", "memory", "freezer", "name=systemd", "")
+        names = ("tasks", "cgroup.threads")
+        return None if group is None else next((group / name for name in names if (group / name).is_file()), None)
+
     def owns(self, pid: int) -> bool:
         try:
             text = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")

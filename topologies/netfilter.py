@@ -6,6 +6,7 @@ tried it without keeping it, and what is left to do is to hand it over: microsec
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -129,6 +130,7 @@ def tried(messages: bytes) -> bytes:
 # --- Talking to the kernel --------------------------------------------------------------------------------------------
 def answers(kernel: socket.socket, sent: bytes, *, acks: int) -> None:
     """Send, and wait until the kernel has said yes `acks` times. Raises NetfilterError with the first no."""
+    forget(kernel)
     kernel.settimeout(ANSWER_WITHIN_S)
     try:
         kernel.send(sent)
@@ -144,6 +146,14 @@ def answers(kernel: socket.socket, sent: bytes, *, acks: int) -> None:
         raise NetfilterError(f"the kernel did not answer about the rules: {error}") from error
 
 
+def forget(kernel: socket.socket) -> None:
+    """Throw away what an earlier question left unread: a refusal comes with one answer for each message."""
+    kernel.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            kernel.recv(65536)
+
+
 def rehearse(kernel: socket.socket, tables: Mapping[str, Sequence[Drop]]) -> None:
     """Let the kernel check the tables and keep nothing of them. Raises NetfilterError when it would refuse them."""
     answers(kernel, tried(batch(tables)), acks=sum(len(drops) for drops in tables.values()))
@@ -156,6 +166,7 @@ def put(kernel: socket.socket, tables: Mapping[str, Sequence[Drop]]) -> None:
 
 def dropped(kernel: socket.socket, table: str) -> int | None:
     """Packets that the rules of `table` have dropped so far; None when there is no such table. Raises NetfilterError."""
+    forget(kernel)
     kernel.settimeout(ANSWER_WITHIN_S)
     try:
         kernel.send(of_tables(GET_TABLE, 0, text(1, table)))

@@ -54,7 +54,15 @@ class Staged:
                     held.callback(os.close, found[0])
                     thaw.append(found)
             first = [machine.pidfd for machine in victims]
-            plan = {"rules": rules, "first": first, "others": others, "thaw": thaw, "within_s": DEAD_WITHIN_S}
+            plan = {
+                "rules": rules,
+                "first": first,
+                "others": others,
+                "thaw": thaw,
+                "groups": [str(path) for machine in victims if (path := machine.threads()) is not None],
+                "unlisted": [machine.pidfd for machine in victims if machine.threads() is None],
+                "within_s": DEAD_WITHIN_S,
+            }
             passed = [*(fd for fd, _, _ in rules), *first, *others, *(fd for fd, _ in thaw)]
             self.process = self.begin(plan, passed)
 
@@ -83,14 +91,17 @@ class Staged:
         return process
 
     def act(self) -> Moment:
-        """Do it now; returns when the kernel has confirmed every rule and every victim is dead. Raises StagedError."""
+        """Do it now; returns when the kernel has confirmed every rule and no victim can run any more. Raises StagedError.
+
+        What is left of the victims (memory to be given back, a write to be finished) may keep the kernel busy a little longer.
+        """
         process = self.process
         assert process.stdin is not None
         assert process.stdout is not None
         try:
             process.stdin.write(GO)
             told = process.stdout.readline()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: it was let go
             raise StagedError(f"the process that would act is gone: {error}") from error
         finally:
             self.close()  # also when we are interrupted: what heals must not begin before the act is over
@@ -100,7 +111,7 @@ class Staged:
         if seen["error"]:
             raise StagedError(seen["error"])
         if seen["alive"]:
-            raise StagedError(f"{seen['alive']} killed processes did not die within {DEAD_WITHIN_S:g} s")
+            raise StagedError(f"{seen['alive']} victims could still run after {DEAD_WITHIN_S:g} s")
         return Moment(seen["before_ns"], seen["after_ns"])
 
     def close(self) -> None:
