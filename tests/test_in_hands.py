@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 import pytest
 import requests
 
+from harness.hold import attach
 from tests.laboratory import drillbook, labelled
+from topologies.cluster import Cluster
 from topologies.database import wait_for
+from topologies.links import cut_table
 
 pytestmark = pytest.mark.docker
 
@@ -87,6 +91,49 @@ def test_a_killed_node_is_seen_and_comes_back(hands: Path) -> None:
     assert injected.returncode == 0, injected.stdout + injected.stderr
     assert "proved  dc2-b" in injected.stdout
     assert status(hands)["down"] == []
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_frozen_node_dies_too(hands: Path, held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By whoever may hold its processes, and through the engine; and a start right after the kill is no start of a dead man."""
+    cluster, _ = attach(status(hands)["run_id"])
+    if not held:
+        monkeypatch.setattr(Cluster, "machine", lambda *_: None)
+    elif cluster.machine("dc3-bank") is None:
+        pytest.skip("needs root on the engine's own host")
+    cluster.container("dc3-bank").pause()
+    cluster.kill(["dc3-bank"])
+    cluster.wait_dead("dc3-bank")
+    assert cluster.container_state("dc3-bank")["ExitCode"] == 137
+    cluster.start(["dc3-bank"])
+    cluster.kill(["dc3-bank"])
+    cluster.start(["dc3-bank"])
+    assert cluster.running("dc3-bank")
+
+
+def test_both_ways_to_cut_put_the_same_rules(hands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages to the kernel, and the text that nft reads: what nft then lists is the same, but for the counters."""
+    cluster, _ = attach(status(hands)["run_id"])
+    if cluster.machine("door") is None:
+        pytest.skip("needs root on the engine's own host")
+    paths = {"dc2->dc3": "link-dc2-dc3", "door->dc3": "door"}
+
+    def rules() -> list[str]:
+        listed = [cluster.script(place, f"nft list table ip {cut_table(*path.split('->'))}") for path, place in paths.items()]
+        return [re.sub(r"counter packets \d+ bytes \d+", "counter", one) for one in listed]
+
+    try:
+        cluster.cut(paths)
+        by_messages = rules()
+        assert [cluster.dropped(path) is not None for path in paths] == [True, True]
+        with monkeypatch.context() as patch:
+            patch.setattr(Cluster, "machine", lambda *_: None)
+            cluster.cut(paths)
+            assert [cluster.dropped(path) is not None for path in paths] == [True, True]
+        assert rules() == by_messages
+    finally:
+        cluster.restore(paths)
+    assert [cluster.dropped(path) for path in paths] == [None, None]
 
 
 def test_bad_words_get_one_clear_line(hands: Path) -> None:

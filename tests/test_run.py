@@ -1,4 +1,4 @@
-"""What `run.fault` promises, without Docker: the body goes on at once; the proof is read beside it, and written before the heal."""
+"""What `run.fault` promises, without Docker: the body goes on at once; its proof is read beside it, written before the heal."""
 
 from __future__ import annotations
 
