@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from concurrent.futures import Future
 from typing import Any
@@ -45,8 +46,11 @@ class PlannedSwitchover:
         candidates = [n.name for n in cluster.databases(cluster.topology.center(self.target))]
         if state is None:
             return None
-        in_sync = [r["name"] for r in state.replication if r["sync_state"] in ("sync", "quorum") and r["name"] in candidates]
-        return sorted(in_sync)[0] if in_sync else None
+        in_sync = {r["name"] for r in state.replication if r["sync_state"] in ("sync", "quorum") and r["name"] in candidates}
+        # What Patroni has in its store decides, and lags behind the database's word by a turn of its loop.
+        members = json.loads(cluster.patroni(self.old, "GET", "/cluster"))["members"]
+        in_sync &= {m["name"] for m in members if m["role"] in ("sync_standby", "quorum_standby")}
+        return min(in_sync, default=None)
 
     def release(self) -> None:
         """Nothing is held."""
