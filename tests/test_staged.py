@@ -148,8 +148,10 @@ def test_staged_is_nothing_and_triggered_is_one_stroke(machine: Machine) -> None
     assert heard(machine)
     assert machine.alive()
     assert dropped(machine, "cut") is None
+    assert not machine.killed
     called_ns = time.monotonic_ns()
     moment = staged.act()
+    assert machine.killed  # whoever starts the node again waits until the engine has buried it
     assert called_ns <= moment.before_ns <= moment.after_ns <= time.monotonic_ns()
     wait_for(lambda: not machine.alive(), within_s=10, what="the first process to be gone")
     assert dropped(machine, "cut") == 0  # the network outlives its processes while somebody holds it

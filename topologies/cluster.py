@@ -107,11 +107,14 @@ class Cluster:
     def machine(self, name: str) -> Machine | None:
         """A running container's first process, held; None when it is dead, or may not be held from here."""
         with self._lock:
-            held = self._machines.get(name)
-        if held is not None and held.alive():
-            return held
+            known = self._machines.get(name)
+        if known is not None and not known.killed and known.alive():
+            return known
         container = self.container(name)
-        held = Machine.of(container.attrs["State"]["Pid"], container.id)
+        pid = container.attrs["State"]["Pid"]
+        if known is not None and known.killed and known.pid == pid:
+            return None  # the engine has not noted yet whom we killed
+        held = Machine.of(pid, container.id)
         with self._lock:
             if held is None:
                 self._machines.pop(name, None)
@@ -446,7 +449,8 @@ class Cluster:
             container = self.container(name)
             if container.status not in ("running", "paused"):
                 return
-            container.kill(signal="SIGKILL")
+            with contextlib.suppress(*engine.REFUSALS):  # it may have died meanwhile; whether it did is asked below
+                container.kill(signal="SIGKILL")
             # A frozen process takes its death when it thaws; some engines do that by themselves, and then refuse.
             if container.status == "paused":
                 with contextlib.suppress(*engine.REFUSALS):
@@ -481,7 +485,7 @@ class Cluster:
 
     def _start(self, name: str) -> None:
         victim = self._victims.pop(name, None)
-        if victim is not None and not victim.alive():
+        if victim is not None and victim.killed:
             # The engine learns of a death a moment after it, and would take the node for a running one until then.
             wait_for(lambda: self.container_state(name)["Pid"] != victim.pid, within_s=10, what=f"{name} to be dead")
         self.container(name).start()

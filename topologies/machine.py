@@ -30,6 +30,7 @@ class Machine:
         self.pidfd = pidfd
         self.network_fd = network_fd
         self.cgroups = cgroups  # path by controller; "" is the unified tree
+        self.killed = False  # by us: it can't run any more, though the kernel may not have buried it yet
 
     @staticmethod
     def of(pid: int, container_id: str) -> Machine | None:

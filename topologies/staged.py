@@ -53,6 +53,7 @@ class Staged:
                 if found := machine.thaw_fd():
                     held.callback(os.close, found[0])
                     thaw.append(found)
+            self.victims = victims
             first = [machine.pidfd for machine in victims]
             plan = {
                 "rules": rules,
@@ -98,6 +99,8 @@ class Staged:
         process = self.process
         assert process.stdin is not None
         assert process.stdout is not None
+        for machine in self.victims:
+            machine.killed = True
         try:
             process.stdin.write(GO)
             told = process.stdout.readline()
