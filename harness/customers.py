@@ -8,17 +8,20 @@ import threading
 import time
 from array import array
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from judging.errors import CouldNotTell
 from judging.evidence import EventLog, Load, Plan
 from judging.outage import SECOND_NS, SUSTAINED_NS, Service
 
 START_WITHIN_S = 30.0
+WRITTEN_NS = 250_000_000  # an answer stands in the probe's file, and is read, so long after it came
+WAITING_NS = 500_000_000  # answers take some milliseconds, and are known after 0.1 s: more is a stall in progress
 
 
 class Process:
@@ -100,6 +103,7 @@ class Customers:
         self.recent: deque[tuple[int, int, bool]] = deque()  # (done_ns, due_ns, acknowledged), the last seconds
         self.due, self.done, self.acknowledged = array("q"), array("q"), array("b")  # the probe's payments so far
         self.baseline_ns: tuple[int, int] | None = None
+        self.clock: Callable[[], int] = time.monotonic_ns
         common = ["--door", door, "--out", str(directory), "--run-id", plan.run_id, "--seed", str(plan.seed)]
         common += ["--timeout-s", str(self.load.probe_timeout_s)]
         log = directory / "harness.log"
@@ -181,17 +185,28 @@ class Customers:
 
     # --- Whether service is back, by the verdict's own rule -----------------------------------------------------------
     def service(self) -> Service | None:
-        """The probe's payments up to the first one whose outcome is not known yet; None before there is any."""
+        """The probe's payments as far as it is known whether they are in order; None before there is any.
+
+        Known is a payment that was answered, and one that was due longer ago than the service level and has no answer yet:
+        it will not be in order. What is known ends at the first payment that may still be.
+        """
         with self.lock:
             due, done = np.array(self.due, dtype=np.int64), np.array(self.done, dtype=np.int64)
             acknowledged = np.array(self.acknowledged, dtype=np.bool_)
         if not len(due):
             return None
-        interval_ns = round(self.load.probe_interval_ms * 1e6)
-        order = np.argsort(due, kind="stable")
-        in_flight = np.flatnonzero(np.diff(due[order]) > 1.5 * interval_ns)
-        known = order[: in_flight[0] + 1] if len(in_flight) else order
-        service = Service(due[known], done[known], acknowledged[known], interval_ns=interval_ns)
+        interval_ns, level_ns = round(self.load.probe_interval_ms * 1e6), round(self.load.service_level_s * 1e9)
+        now_ns = max(self.clock(), int(due.max()))
+        unanswered = missing(due, interval_ns, now_ns)
+        open_ns = unanswered[unanswered > now_ns - level_ns - WRITTEN_NS].min(initial=now_ns)
+        due = np.concatenate((due, unanswered))
+        known = due < open_ns
+        due = due[known]
+        done = np.concatenate((done, np.full(len(unanswered), now_ns)))[known]
+        acknowledged = np.concatenate((acknowledged, np.zeros(len(unanswered), dtype=np.bool_)))[known]
+        if not len(due):
+            return None
+        service = Service(due, done, acknowledged, interval_ns=interval_ns, level_ns=level_ns)
         if self.baseline_ns is not None:
             service.take_baseline(*self.baseline_ns)
         return service
@@ -213,11 +228,24 @@ class Customers:
         return outage.return_ns is not None, seen
 
     def unsettled(self, windows: Iterable[Window]) -> bool:
-        """Whether it can't be told yet if service stayed: it was not watched for long enough, or is not in order right now."""
+        """Whether it can't be told yet if service stayed.
+
+        It was not watched for long enough, or is not in order right now, or payments wait for their answer just now.
+        """
         service = self.service()
         if service is None:
             return False
         outages = [
             service.outage(before_ns=w.before_ns, after_ns=w.after_ns, window_end_ns=w.end_ns or service.end_ns) for w in windows
         ]
-        return not service.in_order_at_end or any(outage.unsettled_return_ns is not None for outage in outages)
+        waiting = self.clock() - service.end_ns > WAITING_NS
+        return waiting or not service.in_order_at_end or any(outage.unsettled_return_ns is not None for outage in outages)
+
+
+def missing(due: npt.NDArray[np.int64], interval_ns: int, now_ns: int) -> npt.NDArray[np.int64]:
+    """The due times of the probe's schedule, from its first known payment to `now_ns`, that are not among `due`."""
+    first = int(due.min())
+    places = np.rint((due - first) / interval_ns).astype(np.int64)
+    there = np.zeros((now_ns - first) // interval_ns + 1, dtype=np.bool_)
+    there[places[places < len(there)]] = True
+    return np.asarray(first + np.flatnonzero(~there) * interval_ns, dtype=np.int64)

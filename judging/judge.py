@@ -9,10 +9,12 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from judging.evidence import Model, Plan, Targets
-from judging.measure import FaultMeasurement, Measurement, Phases
+from judging.intervals import Interval
+from judging.measure import EpisodeMeasurement, FaultMeasurement, Measurement, Phases
 from judging.predicted import findings, predictions
 
-SCHEMA = "drillbook.verdict/1"
+SCHEMAS = {1: "drillbook.verdict/1", 2: "drillbook.verdict/2"}  # by the version of the evidence
+SCHEMA = SCHEMAS[2]
 EXIT_CODES: dict[str, int] = {"PASS": 0, "FAIL": 1, "INVALID": 2}
 
 
@@ -40,6 +42,7 @@ class Measured(Model):
     detect_s: float | None
     first_payment_s: float | None
     full_redundancy_s: float | None
+    intervals: dict[str, Interval | None] | None = None  # version 2
 
 
 class VerdictFault(Model):
@@ -51,6 +54,10 @@ class VerdictFault(Model):
     healed: bool | None
     rto_s: float | None
     interruption_s: float
+    # version 2
+    rto_from_s: float = 0.0  # where the stretch that is `rto_s` begins: later than 0 when a relapse was the longest
+    rto_interval: Interval | None = None
+    episodes: list[EpisodeMeasurement] = Field(default_factory=list)  # from the fault to the first return, then every relapse
 
 
 class Verdict(Model):
@@ -82,7 +89,8 @@ class Verdict(Model):
 def judge(measurement: Measurement, targets: Targets, *, plan: Plan, manifest_sha256: str | None) -> Verdict:
     """INVALID when something could not be told, else FAIL when something was not met, else PASS; with every reason."""
     doubts, misses, met = list(measurement.doubts), list(measurement.breaches), list[str]()
-    for outcome, reason in _against_targets(measurement, targets):
+    against = _against_targets if measurement.intervals is None else _against_intervals
+    for outcome, reason in against(measurement, targets):
         {"INVALID": doubts, "FAIL": misses, "PASS": met}[outcome].append(reason)
     for fault in (f for f in measurement.faults if not f.proved):
         if not any(f"Fault {fault.id} " in doubt for doubt in doubts):
@@ -93,6 +101,7 @@ def judge(measurement: Measurement, targets: Targets, *, plan: Plan, manifest_sh
     reasons = doubts + misses or met or ["No target was set; every fault is proved and the ledger balances."]
     faults = [VerdictFault.model_validate(_part(fault, VerdictFault)) for fault in measurement.faults]
     return Verdict(
+        schema=SCHEMAS.get(plan.evidence_version, SCHEMA),
         drill=plan.drill,
         topology=str(plan.topology.get("name", "")),
         run_id=plan.run_id,
@@ -112,9 +121,15 @@ def judge(measurement: Measurement, targets: Targets, *, plan: Plan, manifest_sh
 
 
 def verdict_json(verdict: Verdict) -> str:
-    """The bytes of verdict.json: the same verdict gives the same bytes."""
-    unknown = {"findings"} if verdict.evidence_version < 2 else set[str]()  # to the schema of that version
-    return json.dumps(verdict.model_dump(mode="json", by_alias=True, exclude=unknown), indent=2, ensure_ascii=False) + "\n"
+    """The bytes of verdict.json: the same verdict gives the same bytes. Version 1 has no word of what version 2 added."""
+    written = verdict.model_dump(mode="json", by_alias=True)
+    if verdict.schema_name == SCHEMAS[1]:
+        written.pop("findings")
+        written["measured"].pop("intervals")
+        for fault in [*written["faults"], *([written["fault"]] if written["fault"] else [])]:
+            for name in ("rto_from_s", "rto_interval", "episodes"):
+                fault.pop(name)
+    return json.dumps(written, indent=2, ensure_ascii=False) + "\n"
 
 
 def _part(whole: Model, kind: type[Model]) -> dict[str, object]:
@@ -214,3 +229,98 @@ def _availability(seen: float | None, target: float) -> Reason:
     if seen < target:
         return "FAIL", f"Availability {seen:.4%} misses the target of {target:.4%}."
     return "PASS", f"Availability {seen:.4%} is within the target of {target:.4%}."
+
+
+# Version 2: intervals, after JCGM 106 (conformity, with the uncertainty as guard band)
+
+
+def _against_intervals(measured: Measurement, targets: Targets) -> Iterator[Reason]:
+    """What each target that was set says: met by the whole interval, missed by the whole interval, or not to be told."""
+    known = measured.intervals or {}
+    if targets.rto_s is not None:
+        yield from _rto_intervals(measured, targets.rto_s)
+    if targets.rpo_s is not None:
+        yield _at_most("RPO", measured.rpo_s, targets.rpo_s, " s")
+    if targets.lost_transactions is not None:
+        yield _at_most("Lost payments", measured.lost_transactions, targets.lost_transactions, "")
+    if targets.interruption_s is not None:
+        yield _interruption_interval(measured, known.get("interruption_s"), targets.interruption_s)
+    if targets.detect_s is not None:
+        yield _decide("Time to detect", measured.detect_s, known.get("detect_s"), targets.detect_s)
+    if targets.unprotected_s is not None:
+        yield _decide("Unprotected time", measured.unprotected_s, known.get("unprotected_s"), targets.unprotected_s)
+    if targets.availability is not None:
+        yield _availability_interval(measured.availability, known.get("availability"), targets.availability)
+
+
+def _decide(name: str, figure: float | None, interval: Interval | None, target: float) -> Reason:
+    if figure is None or interval is None or interval.low is None or interval.high is None:
+        return _at_most(name, None, target, " s")
+    between = "" if interval.low == interval.high else f" ({_figure(interval.low)} to {_figure(interval.high)} s)"
+    if interval.high <= target:
+        return "PASS", f"{name} {_figure(figure)} s{between} is within the target of {target:g} s."
+    if interval.low > target:
+        return "FAIL", f"{name} {_figure(figure)} s{between} misses the target of {target:g} s."
+    return "INVALID", (
+        f"{name} {_figure(figure)} s lies between {_figure(interval.low)} and {_figure(interval.high)} s, and the target is"
+        f" {target:g} s: {_cause(interval, target)}."
+    )
+
+
+def _cause(interval: Interval, target: float) -> str:
+    """What makes the interval wide, in words, and what to do. The host only where it alone decides."""
+    what = interval.reasons[0] if interval.reasons else "the measurement is no more exact"
+    decides = interval.host_s > 0 and (interval.low or 0.0) + interval.host_s > target
+    host = [reason for reason in interval.reasons if "host" in reason]
+    if host and (decides or what in host):
+        return f"{host[0]}; run again on a quieter machine"
+    return f"{what}; run again"
+
+
+def _rto_intervals(measured: Measurement, target_s: float) -> Iterator[Reason]:
+    """For each fault. No return is a miss once service was certainly gone for longer than the target."""
+    if not measured.faults:
+        yield _at_most("RTO", None, target_s, " s")
+    for fault in measured.faults:
+        name = "RTO" if len(measured.faults) == 1 else f"RTO of {fault.id} ({fault.name} of {fault.target})"
+        if fault.rto_from_s > 0:
+            name = f"{name}, of a relapse after {_figure(fault.rto_from_s)} s,"
+        if fault.rto_s is not None:
+            yield _decide(name, fault.rto_s, fault.rto_interval, target_s)
+            continue
+        yield _no_return(name, fault, target_s)
+
+
+def _no_return(name: str, fault: FaultMeasurement, target_s: float) -> Reason:
+    back_s, interval = fault.unsettled_return_s, fault.rto_interval
+    if back_s is not None and back_s <= target_s:
+        return "INVALID", (
+            f"{name}: service was back after {_figure(back_s)} s and was not watched for the 10 s that show"
+            f" whether it stayed (target {target_s:g} s)."
+        )
+    watched_s = round(fault.observed_s - fault.rto_from_s, 3)
+    gone = f"{name}: service did not return in the {_figure(watched_s)} s it was watched (target {target_s:g} s)"
+    if interval is not None and interval.low is not None and interval.low > target_s:
+        return "FAIL", f"{gone}."
+    if interval is not None and watched_s > target_s:
+        return "INVALID", f"{gone}; {_cause(interval, target_s)}."
+    return "INVALID", f"{gone}."
+
+
+def _interruption_interval(measured: Measurement, interval: Interval | None, target_s: float) -> Reason:
+    """An interruption that had not ended is at least as long as seen."""
+    reason = _decide("Interruption", measured.interruption_s, interval, target_s)
+    if reason[0] == "PASS" and any(fault.rto_s is None for fault in measured.faults):
+        return "INVALID", f"Interruption: service did not return while it was watched (target {target_s:g} s)."
+    return reason
+
+
+def _availability_interval(figure: float | None, interval: Interval | None, target: float) -> Reason:
+    """More is better: the low end has to meet the target."""
+    reason = _availability(figure, target)
+    if reason[0] == "FAIL" and interval is not None and interval.high is not None and interval.high >= target:
+        return "INVALID", (
+            f"Availability lies between {interval.low:.4%} and {interval.high:.4%}, and the target is {target:.4%}:"
+            f" {_cause(interval, target)}."
+        )
+    return reason

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
+from judging import intervals, outage_v1
 from judging.books import Books, audit
 from judging.evidence import Evidence, Model
+from judging.host import Host, read_host, words
 from judging.injections import Injection, injections
-from judging.outage import Service
+from judging.intervals import Interval
+from judging.outage import END_NS, Episode, Outage, Service
 from judging.planned import check_body
+from judging.primaries import of_the_primary, two_at_once
 from judging.protection import Protection, guarantees_copy_elsewhere, integrate
 from judging.records import (
     AutopsyDone,
@@ -50,6 +56,13 @@ class PhaseBorder(Model):
     notes: tuple[str, ...] = ()  # where another record contradicts this one, in words
 
 
+class EpisodeMeasurement(Model):
+    """One stretch of time out of order: from the fault to the first return, or a relapse. Seconds from `before_ns`."""
+
+    began_s: float
+    lasted_s: float | None  # None: service did not return while it was watched
+
+
 class FaultMeasurement(Model):
     """One injected fault and what customers saw of it. Times are seconds from `before_ns` unless they end in _ns."""
 
@@ -76,6 +89,10 @@ class FaultMeasurement(Model):
     old_primary: str | None  # the primary before the fault, as the databases said
     new_primary: str | None
     healed: bool | None  # None: no heal was tried
+    # version 2
+    rto_from_s: float = 0.0  # where the stretch that is `rto_s` begins: 0, or a relapse was longer
+    episodes: list[EpisodeMeasurement] = Field(default_factory=list)
+    rto_interval: Interval | None = None
 
 
 class CopyMeasurement(Model):
@@ -147,6 +164,7 @@ class Measurement(Model):
     conditions: list[dict[str, object]]  # the `until` events' data, in order
     doubts: list[str]  # what could not be told, in words: each makes the verdict INVALID
     breaches: list[str]  # broken invariants and conditions not reached, in words: each makes it FAIL
+    intervals: dict[str, Interval | None] | None = None  # version 2: by the figure's name
 
 
 def measure(evidence: Evidence) -> Measurement:
@@ -156,7 +174,10 @@ def measure(evidence: Evidence) -> Measurement:
     service, rate_per_s, pause_ns = _service(records)
     injected = injections(records, probe_end_ns=service.end_ns if service is not None else None)
     books = audit(records)
-    faults = [_measure_fault(records, service, one) for one in injected] if service is not None else []
+    host = read_host(records) if records.version > 1 else None
+    if host is not None:
+        books.breaches += two_at_once(records, books.lost_keys or [])
+    faults = [_measure_fault(records, service, host, one) for one in injected] if service is not None else []
     protection = _protection(records)
     ready = next((data for _, data in records.of("ready", Ready)), Ready())
     until = [data for _, data in records.of("until", Until)]
@@ -164,7 +185,8 @@ def measure(evidence: Evidence) -> Measurement:
     acknowledged = sum(count.acknowledged for count in books.counts)
     committed = [count.unknown_committed for count in books.counts if count.unknown_committed is not None]
     complete = service is not None and len(faults) > 0
-    return Measurement(
+    breaches = _breaches(records, books, until, service, host)
+    measured = Measurement(
         baseline_rate_per_s=None if rate_per_s is None else round(rate_per_s, 3),
         baseline_pause_s=None if pause_ns is None else seconds_up(pause_ns),
         faults=faults,
@@ -197,8 +219,11 @@ def measure(evidence: Evidence) -> Measurement:
         full_redundancy_s=ready.full_redundancy_s,
         conditions=[data.model_dump() for data in until],
         doubts=list(dict.fromkeys(records.doubts)),
-        breaches=_breaches(books, until, service),
+        breaches=breaches,
     )
+    if host is None or service is None:
+        return measured
+    return measured.model_copy(update={"intervals": _intervals(records, measured, service, host, injected)})
 
 
 def seconds_up(nanoseconds: int) -> float:
@@ -217,9 +242,19 @@ def _worst(faults: Sequence[FaultMeasurement]) -> FaultMeasurement | None:
     return max(faults, key=lambda fault: float("inf") if fault.rto_s is None else fault.rto_s, default=None)
 
 
-def _breaches(books: Books, until: Sequence[Until], service: Service | None) -> list[str]:
-    gone = "Service was not in order at the end: fewer than 95 % of the last 5 s' payments were acknowledged within 1 s."
+AnyService = outage_v1.Service | Service
+
+
+def _breaches(records: Records, books: Books, until: Sequence[Until], service: AnyService | None, host: Host | None) -> list[str]:
+    level_s = service.level_ns / 1e9 if isinstance(service, Service) else 1
+    gone = (
+        f"Service was not in order at the end: fewer than 95 % of the last 5 s' payments were acknowledged within {level_s:g} s."
+    )
     ending = [gone] if service is not None and not service.in_order_at_end else []
+    if ending and isinstance(service, Service) and host is not None and service.forgiving(host.excuses).in_order_at_end:
+        stall = host.longest(service.end_ns - END_NS - service.level_ns, service.end_ns)
+        records.doubt(f"{gone.removesuffix('.')}; {words(stall, service.end_ns) if stall else 'the host stalled'} of the end.")
+        ending = []
     missed = [
         f"Awaited {data.condition} within {data.within_s:g} s; it was not reached, seen: {data.seen}."
         for data in until
@@ -231,7 +266,7 @@ def _breaches(books: Books, until: Sequence[Until], service: Service | None) -> 
 # What the probe saw before any fault
 
 
-def _service(records: Records) -> tuple[Service | None, float | None, int | None]:
+def _service(records: Records) -> tuple[AnyService | None, float | None, int | None]:
     """The probe's payments with their baseline rate (per second) and longest pause (ns)."""
     probe, interval_ms = records.probe, None
     if records.probe_count is not None:
@@ -243,7 +278,11 @@ def _service(records: Records) -> tuple[Service | None, float | None, int | None
     if probe.empty:
         records.doubt("The probe recorded no payment.")
         return None, None, None
-    service = Service(
+    made: type[AnyService] | partial[Service] = outage_v1.Service
+    if records.version > 1:
+        level_s = records.plan.load.service_level_s if records.plan is not None else 1.0
+        made = partial(Service, level_ns=round(level_s * 1e9))
+    service = made(
         probe["due_ns"].to_numpy(dtype=np.int64),
         probe["done_ns"].to_numpy(dtype=np.int64),
         (probe["outcome"] == "acknowledged").to_numpy(dtype=bool),
@@ -263,7 +302,7 @@ def _service(records: Records) -> tuple[Service | None, float | None, int | None
     return service, rate_per_s, pause_ns
 
 
-def _availability(service: Service | None, injected: Sequence[Injection]) -> float | None:
+def _availability(service: AnyService | None, injected: Sequence[Injection]) -> float | None:
     share = service.availability(injected[0].before_ns) if service is not None and injected else None
     return None if share is None else int(share * 1e6) / 1e6  # down, as every figure is rounded to its worse side
 
@@ -271,16 +310,17 @@ def _availability(service: Service | None, injected: Sequence[Injection]) -> flo
 # Faults
 
 
-def _measure_fault(records: Records, service: Service, one: Injection) -> FaultMeasurement:
+def _measure_fault(records: Records, service: AnyService, host: Host | None, one: Injection) -> FaultMeasurement:
     outage = service.outage(before_ns=one.before_ns, after_ns=one.after_ns, window_end_ns=one.window_end_ns)
-    end_ns = one.window_end_ns if outage.return_ns is None else outage.return_ns
+    figure = _longest(outage, one)
+    end_ns = one.window_end_ns if figure.return_ns is None else figure.return_ns
     who = takeover(records, one.before_ns, one.window_end_ns)
     noticed = moments(records, who, one.before_ns, one.window_end_ns).get("detect")
     found = moments(records, who, one.before_ns, end_ns)
     with_first_success(found, outage.first_success_ns)
-    if outage.return_ns is not None:
-        found["warm_up"] = Seen(outage.return_ns, "service sustained from here on (probe.csv)")
-    placed = borders(found, before_ns=one.before_ns, end_ns=end_ns)
+    if figure.return_ns is not None:
+        found["warm_up"] = Seen(figure.return_ns, "service sustained from here on (probe.csv)")
+    placed = borders(found, before_ns=figure.began_ns, end_ns=end_ns)
 
     def since(t_ns: int | None) -> float | None:
         return None if t_ns is None else seconds_up(t_ns - one.before_ns)
@@ -296,13 +336,13 @@ def _measure_fault(records: Records, service: Service, one: Injection) -> FaultM
         proved=one.proved,
         traffic=_traffic(records, service, one, outage.return_ns if outage.disturbed else None),
         disturbed=outage.disturbed,
-        rto_s=since(outage.return_ns),
+        rto_s=None if figure.length_ns is None else seconds_up(figure.length_ns),
         rto_first_success_s=since(outage.first_success_ns),
         rto_resolution_s=_resolution_s(records, service, one),
         observed_s=seconds_up(one.window_end_ns - one.before_ns),
         unsettled_return_s=since(outage.unsettled_return_ns),
         relapses=outage.relapses,
-        phases=_phases(placed, one.before_ns) if outage.return_ns is not None else Phases(),
+        phases=_phases(placed, figure.began_ns) if figure.return_ns is not None else Phases(),
         borders=[
             PhaseBorder(segment=segment, t_ns=seen.t_ns, source=seen.source, from_ns=seen.from_ns, notes=seen.notes)
             for segment, seen in zip(SEGMENTS, placed, strict=True)
@@ -312,6 +352,23 @@ def _measure_fault(records: Records, service: Service, one: Injection) -> FaultM
         old_primary=who.old,
         new_primary=who.new,
         healed=one.healed,
+        rto_from_s=seconds_up(figure.began_ns - one.before_ns),
+        episodes=[_episode(episode, one) for episode in outage.episodes],
+        rto_interval=intervals.rto(service, host, one, outage, late_ns=_late_ns(records))
+        if isinstance(service, Service) and host is not None
+        else None,
+    )
+
+
+def _longest(outage: Outage, one: Injection) -> Episode:
+    """The stretch that is the figure. Version 1 knows one alone: from the fault to the last return."""
+    return intervals.longest(outage) if outage.episodes else Episode(one.before_ns, outage.return_ns)
+
+
+def _episode(episode: Episode, one: Injection) -> EpisodeMeasurement:
+    return EpisodeMeasurement(
+        began_s=seconds_up(episode.began_ns - one.before_ns),
+        lasted_s=None if episode.length_ns is None else seconds_up(episode.length_ns),
     )
 
 
@@ -322,12 +379,15 @@ def _phases(placed: Sequence[Seen], before_ns: int) -> Phases:
     return Phases(**dict(zip((f"{segment}_s" for segment in SEGMENTS), lengths, strict=True)))
 
 
-def _resolution_s(records: Records, service: Service, one: Injection) -> float:
-    late_ms = records.probe_count.late_ms_max if records.probe_count is not None else 0.0
-    return seconds_up(one.after_ns - one.before_ns + service.interval_ns + round(late_ms * 1e6))
+def _resolution_s(records: Records, service: AnyService, one: Injection) -> float:
+    return seconds_up(one.after_ns - one.before_ns + service.interval_ns + _late_ns(records))
 
 
-def _traffic(records: Records, service: Service, one: Injection, return_ns: int | None) -> int:
+def _late_ns(records: Records) -> int:
+    return round((records.probe_count.late_ms_max if records.probe_count is not None else 0.0) * 1e6)
+
+
+def _traffic(records: Records, service: AnyService, one: Injection, return_ns: int | None) -> int:
     """The probe's payments through the fault; none of them, or none of Locust's, is a doubt."""
     end_ns = one.window_end_ns
     if return_ns is not None and return_ns - one.before_ns >= service.interval_ns:
@@ -382,8 +442,11 @@ def _protection(records: Records) -> Protection | None:
         return None
     sampled = set(samples["node"])
     center_of = {node: center for node, (center, kind) in nodes.items() if kind == "postgres" or node in sampled}
-    writing = (samples["ok"] == 1) & samples["in_recovery"].eq(0).fillna(False)
-    primaries = samples[writing].sort_values(["t_ns", "node"])
+    if records.version > 1:
+        primaries = of_the_primary(samples)
+    else:
+        writing = (samples["ok"] == 1) & samples["in_recovery"].eq(0).fillna(False)
+        primaries = samples[writing].sort_values(["t_ns", "node"])
     if primaries.empty:
         return None
     pairs = primaries[["node", "sync_names"]].drop_duplicates()
@@ -395,4 +458,41 @@ def _protection(records: Records) -> Protection | None:
     guaranteed = np.array([holds[pair] for pair in asked], dtype=np.bool_)
     both = pd.concat([ledger for ledger in ledgers if ledger is not None])
     acknowledged = both["done_ns"][both["outcome"] == "acknowledged"].to_numpy(dtype=np.int64)
-    return integrate(primaries["t_ns"].to_numpy(dtype=np.int64), guaranteed, np.sort(acknowledged))
+    times = primaries["t_ns"].to_numpy(dtype=np.int64)
+    return integrate(times, guaranteed, np.sort(acknowledged), whole_spans=records.version == 1)
+
+
+# Intervals
+
+
+def _intervals(
+    records: Records, measured: Measurement, service: AnyService, host: Host, injected: Sequence[Injection]
+) -> dict[str, Interval | None]:
+    """Every figure that can have a target, by its name; None where the figure is not known and nothing bounds it."""
+    if not isinstance(service, Service):
+        return {}
+    pauses = [
+        intervals.interruption(service, host, one, service.interruption_ns(one.before_ns, one.felt_until_ns)) for one in injected
+    ]
+    unprotected_s, unknown_s = measured.unprotected_s, measured.protection_unknown_s
+    known = measured.availability is not None and injected
+    return {
+        "rto_s": intervals.worst([fault.rto_interval for fault in measured.faults]),
+        "rpo_s": intervals.exact(measured.rpo_s),
+        "lost_transactions": intervals.exact(measured.lost_transactions),
+        "interruption_s": intervals.worst(pauses),
+        "detect_s": intervals.worst([_detection(records, host, one) for one in injected]),
+        "unprotected_s": None if unprotected_s is None or unknown_s is None else intervals.unprotected(unprotected_s, unknown_s),
+        "availability": intervals.availability(service, host, injected[0].before_ns, measured.availability or 0.0)
+        if known
+        else None,
+    }
+
+
+def _detection(records: Records, host: Host, one: Injection) -> Interval | None:
+    who = takeover(records, one.before_ns, one.window_end_ns)
+    noticed = moments(records, who, one.before_ns, one.window_end_ns).get("detect")
+    if noticed is None:
+        return None
+    uncertain_ns = 0 if noticed.from_ns is None else max(0, noticed.t_ns - noticed.from_ns)
+    return intervals.detection(host, one, noticed.t_ns, uncertain_ns)

@@ -51,16 +51,20 @@ def guarantees_copy_elsewhere(sync_names: str, primary: str, center_of: Mapping[
     return number > neighbours
 
 
-def integrate(at_ns: Times, guaranteed: npt.NDArray[np.bool_], acknowledged_ns: Times) -> Protection:
+def integrate(
+    at_ns: Times, guaranteed: npt.NDArray[np.bool_], acknowledged_ns: Times, *, whole_spans: bool = False
+) -> Protection:
     """Sum up the time between samples of a primary, at the sorted times `at_ns`, in which payments were acknowledged.
 
-    `acknowledged_ns` is sorted. With no sample at all, all of it is unknown.
+    `acknowledged_ns` is sorted. With no sample at all, all of it is unknown. Of a span that no sample tells of, the second
+    up to each acknowledgement in it is unknown: one late answer says nothing about the outage that it waited for.
+    `whole_spans`: one makes the whole span unknown, as in version 1.
     """
     if not len(acknowledged_ns):
         return Protection(0, 0, 0)
     first, last = int(acknowledged_ns[0]) - 1, int(acknowledged_ns[-1])
     if not len(at_ns):
-        return Protection(0, 0, last - first - 1)
+        return Protection(0, 0, last - first - 1 if whole_spans else _near_payments([(first + 1, last)], acknowledged_ns))
     unprotected: list[tuple[int, int]] = []
     unknown: list[tuple[int, int]] = []
     if first < at_ns[0]:
@@ -80,7 +84,7 @@ def integrate(at_ns: Times, guaranteed: npt.NDArray[np.bool_], acknowledged_ns: 
         unprotected += [(left - SPEAKS_FOR_NS, left)] * (not guaranteed[n])
         unprotected += [(right, right + SPEAKS_FOR_NS)] * (not guaranteed[n + 1])
     unprotected_ns, count = _with_payments(unprotected, acknowledged_ns)
-    unknown_ns, _ = _with_payments(unknown, acknowledged_ns)
+    unknown_ns = _with_payments(unknown, acknowledged_ns)[0] if whole_spans else _near_payments(unknown, acknowledged_ns)
     return Protection(unprotected_ns, count, unknown_ns)
 
 
@@ -91,3 +95,26 @@ def _with_payments(spans: list[tuple[int, int]], acknowledged_ns: Times) -> tupl
     start, end = np.array(spans, dtype=np.int64).T
     count = np.searchsorted(acknowledged_ns, end, side="right") - np.searchsorted(acknowledged_ns, start, side="right")
     return int((end - start)[count > 0].sum()), int(count.sum())
+
+
+def _near_payments(spans: list[tuple[int, int]], acknowledged_ns: Times) -> int:
+    """How much of the spans (after start, up to end) lies within the second up to an acknowledgement that they hold, ns."""
+    total = 0
+    for start, end in spans:
+        inside = acknowledged_ns[
+            np.searchsorted(acknowledged_ns, start, "right") : np.searchsorted(acknowledged_ns, end, "right")
+        ]
+        since = np.concatenate(([start], inside[:-1])) if len(inside) else inside
+        total += int(np.minimum(inside - since, SPEAKS_FOR_NS).sum())
+    return total
+
+
+# Who is the primary, where several say so
+
+
+def newest_timeline(timeline: Times) -> npt.NDArray[np.bool_]:
+    """Of samples of nodes that say they are the primary, in order of time: those on the newest timeline seen so far.
+
+    A node that was frozen and woke up says so for a moment, on the timeline that it had; its successor's is a newer one.
+    """
+    return np.asarray(timeline >= np.maximum.accumulate(timeline)) if len(timeline) else np.zeros(0, dtype=bool)

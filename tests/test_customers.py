@@ -37,9 +37,12 @@ class Replay:
         self.baseline_ns = baseline["from_ns"], baseline["to_ns"]
         self.customers = Customers(plan, directory, "http://127.0.0.1:1", EventLog(directory / "events.jsonl"))
         self.customers.baseline_ns = self.baseline_ns
+        self.customers.clock = lambda: self.now_ns
+        self.now_ns = 0
         self.told = 0
 
     def tell_until(self, t_ns: int) -> None:
+        self.now_ns = t_ns
         due = int(np.searchsorted(self.probe["done_ns"].to_numpy(), t_ns, side="right"))
         rows = self.probe.iloc[self.told : due]
         self.customers.take([f"k,{r.due_ns},{r.due_ns},{r.done_ns},,{r.outcome},rest" for r in rows.itertuples()])
@@ -50,7 +53,7 @@ class Replay:
         rows: pd.DataFrame = self.probe[self.probe["due_ns"] < end_ns]
         acknowledged = (rows["outcome"] == "acknowledged").to_numpy(dtype=bool)
         due, done = rows["due_ns"].to_numpy(dtype=np.int64), rows["done_ns"].to_numpy(dtype=np.int64)
-        service = Service(due, done, acknowledged, interval_ns=self.interval_ns)
+        service = Service(due, done, acknowledged, interval_ns=self.interval_ns, level_ns=SECOND_NS)
         service.take_baseline(*self.baseline_ns)
         return service
 
@@ -73,14 +76,44 @@ def test_once_it_says_restored_the_verdict_can_tell(name: str, tmp_path: Path) -
     assert seen.return_ns is not None
 
 
-def test_a_payment_in_flight_is_waited_for(tmp_path: Path) -> None:
-    """The last seconds look perfect, and one payment of them has no answer yet: nobody can tell."""
+def test_a_payment_in_flight_is_waited_for_as_long_as_it_may_be_in_order(tmp_path: Path) -> None:
+    """Ten seconds look perfect, and a payment of them may still be answered in time: nobody can tell. Later it counts as late."""
     replay = Replay(SCENARIOS["undisturbed"], tmp_path)
-    missing_ns = replay.before_ns + 5 * SECOND_NS
-    late = replay.probe["due_ns"].sub(missing_ns).abs().idxmin()
+    replay.probe = replay.probe[replay.probe["due_ns"] < replay.before_ns + int(9.9e9)]
+    window = Window(replay.before_ns, replay.after_ns)
+    replay.tell_until(replay.before_ns + int(10.5e9))
+    assert not replay.customers.restored(window)[0]
+    replay = Replay(SCENARIOS["undisturbed"], tmp_path / "again")
+    late = replay.probe["due_ns"].sub(replay.before_ns + 5 * SECOND_NS).abs().idxmin()
     replay.probe = replay.probe.drop(late)
     replay.tell_until(replay.before_ns + 15 * SECOND_NS)
-    assert not replay.customers.restored(Window(replay.before_ns, replay.after_ns))[0]
+    assert replay.customers.restored(window)[0]  # one payment out of order is no outage, whatever becomes of it
+
+
+@pytest.mark.parametrize("stalled_s", [0.6, 0.9, 1.5, 4.0])
+def test_a_stall_in_progress_is_not_settled(stalled_s: float, tmp_path: Path) -> None:
+    """All was in order for 20 s, and for a moment nobody has had an answer: those payments count, answered or not."""
+    replay = Replay(SCENARIOS["undisturbed"], tmp_path)
+    stall_ns = replay.before_ns + 20 * SECOND_NS
+    window = Window(replay.before_ns, replay.after_ns, replay.before_ns + 15 * SECOND_NS)
+    replay.tell_until(stall_ns)
+    assert not replay.customers.unsettled([window])
+    replay.probe = replay.probe[replay.probe["done_ns"] < stall_ns]
+    replay.tell_until(stall_ns + round(stalled_s * SECOND_NS))
+    assert replay.customers.unsettled([window])
+
+
+def test_what_waits_too_long_counts_though_others_are_answered(tmp_path: Path) -> None:
+    """Every second payment hangs from some moment on: its answer is missing, and that is what counts."""
+    replay = Replay(SCENARIOS["undisturbed"], tmp_path)
+    hangs_ns = replay.before_ns + 5 * SECOND_NS
+    number = (replay.probe["due_ns"] - replay.probe["due_ns"].min()) // replay.interval_ns
+    replay.probe = replay.probe[(replay.probe["due_ns"] < hangs_ns) | (number % 2 == 0)]
+    window = Window(replay.before_ns, replay.after_ns)
+    for seconds in range(8, 40, 4):
+        replay.tell_until(replay.before_ns + seconds * SECOND_NS)
+        assert not replay.customers.restored(window)[0]
+        assert replay.customers.unsettled([window])
 
 
 def test_who_was_healed_too_early_is_watched_on(tmp_path: Path) -> None:

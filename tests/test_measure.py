@@ -17,7 +17,7 @@ import pytest
 from judging.errors import EvidenceError
 from judging.evidence import Evidence
 from judging.measure import FaultMeasurement, Measurement, measure
-from judging.outage import SECOND_NS, Service
+from judging.outage_v1 import SECOND_NS, Service
 from judging.protection import demanded, guarantees_copy_elsewhere, integrate
 from judging.segments import Takeover, wal_bytes_lost
 from tests.synthetic import LSN_PER_S, SCENARIOS, FaultStory, Outage, Scenario, Step, reseal, write_run
@@ -198,8 +198,19 @@ def test_late_answers_are_an_outage_though_nothing_failed(run: Run) -> None:
     assert measured.availability < 0.9  # the late ones do not count
 
 
-def test_a_relapse_makes_the_last_return_count(run: Run) -> None:
+def test_a_relapse_is_measured_on_its_own(run: Run) -> None:
     fault = only_fault(run(SCENARIOS["relapse"]))
+    assert fault.relapses == 1
+    assert fault.rto_s == pytest.approx(9.0, abs=0.05)
+    first, relapse = fault.episodes
+    assert (first.began_s, first.lasted_s) == (0, fault.rto_s)
+    assert relapse.began_s == pytest.approx(22.0, abs=0.05)
+    assert relapse.lasted_s == pytest.approx(4.0, abs=0.05)
+    assert phases_sum(fault) == pytest.approx(fault.rto_s, abs=1e-9)
+
+
+def test_in_version_1_a_relapse_makes_the_last_return_count(run: Run) -> None:
+    fault = only_fault(run(replace(SCENARIOS["relapse"], version=1)))
     assert fault.relapses == 1
     assert fault.rto_s is not None
     assert fault.rto_first_success_s is not None
@@ -438,6 +449,75 @@ def test_time_between_samples_counts_only_when_a_payment_was_acknowledged_in_it(
     acks = np.array([0.5, 3.5, 5.5, 5.6, 9.5]) * 1e9
     seen = integrate(at, lacks, acks.astype(np.int64))
     assert (seen.unprotected_ns, seen.unprotected_acknowledged, seen.unknown_ns) == (2 * SECOND_NS, 3, 0)
+
+
+def test_one_late_answer_does_not_make_a_whole_outage_unknown() -> None:
+    """No primary for 20 s, and one payment that had waited was acknowledged in the midst of them."""
+    at = np.concatenate([np.arange(0, 10), np.arange(30, 40)]) * SECOND_NS
+    acks = np.concatenate([np.arange(0.5, 9), [20.0], np.arange(30.5, 39)]) * 1e9
+    guaranteed = np.ones(len(at), dtype=np.bool_)
+    assert integrate(at, guaranteed, acks.astype(np.int64)).unknown_ns == SECOND_NS
+    assert integrate(at, guaranteed, acks.astype(np.int64), whole_spans=True).unknown_ns == 19 * SECOND_NS
+
+
+def test_time_before_the_first_and_after_the_last_sample_is_unknown_while_payments_flow() -> None:
+    at = np.array([10, 11]) * SECOND_NS
+    acks = (np.arange(0, 20, 0.1) * 1e9).astype(np.int64)
+    seen = integrate(at, np.ones(2, dtype=np.bool_), acks)
+    assert seen.unknown_ns == pytest.approx((20 - 0.1 - 3) * SECOND_NS, abs=0.2e9)
+    assert integrate(at[:0], np.ones(0, dtype=np.bool_), acks).unknown_ns == pytest.approx(19.9e9, abs=0.2e9)
+
+
+# Two primaries at once
+
+
+def edit_samples(directory: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Path:
+    change(Evidence(directory).samples.copy()).sort_values("t_ns", kind="stable").to_csv(
+        directory / "samples.csv", index=False, lineterminator="\n"
+    )
+    return directory
+
+
+def old_primary_says_so(from_s: float, to_s: float, timeline: int) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """dc1-a comes back, and for a while it says that it is the primary; nobody has to confirm what it writes."""
+
+    def change(samples: pd.DataFrame) -> pd.DataFrame:
+        start, end = (int(7.2e12 + (25.05 + t) * 1e9) for t in (from_s, to_s))
+        hit = (samples["node"] == "dc1-a") & (samples["t_ns"] >= start) & (samples["t_ns"] < end)
+        said = {"ok": 1, "in_recovery": 0, "timeline": timeline, "sync_names": "", "error": ""}
+        for column, value in said.items():
+            samples[column] = samples[column].mask(hit, value)
+        return samples
+
+    return change
+
+
+def test_an_old_primary_that_woke_up_is_not_taken_for_the_primary(base: Base) -> None:
+    clean = measure(Evidence(base()))
+    woke = damaged(base, lambda d: edit_samples(d, old_primary_says_so(25.0, 25.7, 1)))
+    assert (woke.doubts, woke.breaches) == ([], [])  # no false alarm
+    assert (woke.unprotected_s, woke.unprotected_acknowledged) == (clean.unprotected_s, clean.unprotected_acknowledged)
+
+
+def test_two_primaries_on_one_timeline_are_a_doubt(base: Base) -> None:
+    seen = damaged(base, lambda d: edit_samples(d, old_primary_says_so(25.0, 28.0, 2)))
+    assert told(seen.doubts, "dc1-a and dc2-a both said", "timeline 2")
+
+
+def test_payments_that_two_primaries_cost_prove_split_brain(run: Run, tmp_path: Path) -> None:
+    """Acknowledged while the new primary was there already, and absent from it: nothing else can have taken them."""
+    directory = write_run(tmp_path / "split", light(Scenario()))
+    edit_samples(directory, old_primary_says_so(25.0, 30.0, 1))
+    ledger = pd.read_csv(directory / "ledger.csv", dtype=str, keep_default_na=False)
+    sent = (ledger["sent_ns"].astype("int64") - 7_200_000_000_000) / 1e9 - 25.05
+    gone = set(ledger["key"][(sent > 26) & (sent < 28) & (ledger["outcome"] == "acknowledged")])
+    for path in directory.glob("copies/*.payments.csv.gz"):
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame[~frame["key"].isin(gone)].to_csv(path, index=False, lineterminator="\n", compression={"method": "gzip", "mtime": 0})
+    reseal(directory)
+    breaches = measure(Evidence(directory)).breaches
+    assert gone
+    assert told(breaches, "Split brain", "dc1-a (timeline 1)", "dc2-a (timeline 2)", f"{len(gone)} payments")
 
 
 # Doubts and breaches
