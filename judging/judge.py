@@ -123,7 +123,7 @@ def judge(measurement: Measurement, targets: Targets, *, plan: Plan, manifest_sh
 def verdict_json(verdict: Verdict) -> str:
     """The bytes of verdict.json: the same verdict gives the same bytes. Version 1 has no word of what version 2 added."""
     written = verdict.model_dump(mode="json", by_alias=True)
-    if verdict.schema_name == SCHEMAS[1]:
+    if verdict.evidence_version < 2:
         written.pop("findings")
         written["measured"].pop("intervals")
         for fault in [*written["faults"], *([written["fault"]] if written["fault"] else [])]:
