@@ -7,7 +7,6 @@ from dataclasses import asdict
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 
 from judging.books import Books, audit
 from judging.evidence import Evidence, Model
@@ -393,6 +392,6 @@ def _protection(records: Records) -> Protection | None:
     }
     asked = zip(primaries["node"], primaries["sync_names"], strict=True)
     guaranteed = np.array([holds[pair] for pair in asked], dtype=np.bool_)
-    both = pd.concat([ledger for ledger in ledgers if ledger is not None])
-    acknowledged = both["done_ns"][both["outcome"] == "acknowledged"].to_numpy(dtype=np.int64)
+    done = [ledger["done_ns"][ledger["outcome"] == "acknowledged"] for ledger in ledgers if ledger is not None]
+    acknowledged = np.concatenate([times.to_numpy(dtype=np.int64) for times in done])
     return integrate(primaries["t_ns"].to_numpy(dtype=np.int64), guaranteed, np.sort(acknowledged))
