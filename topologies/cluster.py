@@ -230,7 +230,10 @@ class Cluster:
             f"c=http.client.HTTPConnection('{probe}',{port},timeout={DIAL_WITHIN_S})\n"
             f"c.request('GET','{path}');c.getresponse().read()"
         )
-        return self.execute(caller, ["python3", "-c", script]).exit_code == 0
+        try:
+            return self.execute(caller, ["python3", "-c", script]).exit_code == 0
+        except engine.REFUSALS:  # it died a moment ago, and the engine had not noticed when it was asked whether it runs
+            return False
 
     def held_or_running(self, name: str) -> bool:
         """As `running`, without asking the engine where the first process is held and lives."""
