@@ -106,8 +106,8 @@ def test_the_body_goes_on_while_the_proof_is_read(run: Run) -> None:
 
 def test_the_heal_waits_for_the_proof(run: Run) -> None:
     fault = Slow()
-    threading.Timer(0.3, fault.told.set).start()
     began = time.monotonic()
+    threading.Timer(0.3, fault.told.set).start()
     with run.fault(fault):
         run.begin_heal()
         assert time.monotonic() - began >= 0.3
