@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from judging.books import Books, audit
+from judging.crosschecks import hold_against_each_other
 from judging.evidence import Evidence, Model
 from judging.injections import Injection, injections
 from judging.outage import Service
@@ -156,6 +157,8 @@ def measure(evidence: Evidence) -> Measurement:
     service, rate_per_s, pause_ns = _service(records)
     injected = injections(records, probe_end_ns=service.end_ns if service is not None else None)
     books = audit(records)
+    if records.version > 1:
+        hold_against_each_other(records)
     faults = [_measure_fault(records, service, one) for one in injected] if service is not None else []
     protection = _protection(records)
     ready = next((data for _, data in records.of("ready", Ready)), Ready())
