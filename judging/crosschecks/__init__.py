@@ -35,6 +35,8 @@ RULES: tuple[Rule, ...] = (
     faults.effect_follows_from_the_target,
     faults.proof_is_of_its_kind,
     faults.victims_fell_silent,
+    faults.logs_resume_with_the_heal,
+    faults.nobody_else_was_down,
     faults.fault_came_before_its_effect,
     faults.order_before_the_first_fault,
     faults.reach_shows_the_cut,

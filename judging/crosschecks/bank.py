@@ -40,6 +40,10 @@ def committed_by_a_primary(case: Case) -> Iterator[str]:
     committed = case.at_all_ns(case.stands["committed_at"])
     ours = ~case.stands["key"].str.startswith(OBSERVER_PREFIX)
     for node, received_ns, promoted_ns in _takeovers(case):
+        if received_ns is None:
+            if case.baseline is not None and promoted_ns > case.baseline.to_ns:
+                yield f"logs/{node}.log tells a promotion at {case.since_start(promoted_ns)}, and not which commit was the last that it had received."
+            continue
         # Between the two nobody could commit anything that the new primary would have.
         wrong = ours & (committed > received_ns) & (committed < promoted_ns)
         if wrong.any():
@@ -50,7 +54,7 @@ def committed_by_a_primary(case: Case) -> Iterator[str]:
             )
 
 
-def _takeovers(case: Case) -> Iterator[tuple[str, int, int]]:
+def _takeovers(case: Case) -> Iterator[tuple[str, int | None, int]]:
     """Each promotion that a database's log tells: the node, its last received commit, and when it began to write.
 
     Times as the log says them, to the microsecond and the millisecond, less and more the grain of the clocks' pair.
@@ -60,7 +64,7 @@ def _takeovers(case: Case) -> Iterator[tuple[str, int, int]]:
         for t_ns, words in case.log(node):
             if last := LAST_RECEIVED.search(words):
                 received = case.at_ns(wall_ns(f"{last[1]}:00")) + 1000
-            elif PROMOTED.search(words) and received is not None:
+            elif PROMOTED.search(words):
                 yield node, received, t_ns - CLOCK_NS
                 received = None
 

@@ -16,6 +16,9 @@ DROPPED = re.compile(r"^(?:rule in place, )?(\d+) packets dropped$")
 FLIPPED = re.compile(r"^bytes ([0-9a-f]+) \(were ([0-9a-f]+)\)$")
 FAILED_SHARE_MAX = 0.05  # as the baseline: 95 % of the payments due are acknowledged in a bank that is in order
 FAILED_MIN = 3
+RESUMES_NS = 15 * SECOND_NS  # a container's first words, on a machine that starts five at once
+ABSENT_NS = 8 * SECOND_NS  # Patroni restarts a copy by itself when it must follow another primary; that takes less
+COMES_BACK_NS = 30 * SECOND_NS
 
 
 def effect_follows_from_the_target(case: Case) -> Iterator[str]:
@@ -111,6 +114,53 @@ def victims_fell_silent(case: Case) -> Iterator[str]:
             spoke = [t_ns for t_ns, _ in case.log(node) if from_ns < t_ns < until_ns]
             if spoke:
                 yield f"Fault {fault.id} killed {node} by its proof; logs/{node}.log goes on, {len(spoke)} lines from {case.since_start(spoke[0])} on."
+
+
+def logs_resume_with_the_heal(case: Case) -> Iterator[str]:
+    """A dead database writes its log again once it is healed, and not long after."""
+    ended = {str(event.data.get("id")): event.t_ns for event in case.told("healed") if event.data.get("ok")}
+    for fault in (f for f in case.faults if f.name in DEATHS and f.id in ended):
+        for node in (n for n in fault.effect.down if n in case.databases):
+            again = [t_ns for t_ns, _ in case.log(node) if t_ns > fault.after_ns + BUSY_NS]
+            until_ns = again[0] if again else case.records.events[-1].t_ns  # the run may end before it comes back
+            if until_ns > ended[fault.id] + RESUMES_NS:
+                seen = f"goes on at {case.since_start(again[0])}" if again else "never goes on"
+                yield f"Fault {fault.id} was healed by {case.since_start(ended[fault.id])} (events.jsonl); logs/{node}.log {seen}."
+
+
+def nobody_else_was_down(case: Case) -> Iterator[str]:
+    """A database that no fault took down, and no step worked on, answers: else somebody did something that no record tells."""
+    samples = case.records.samples
+    if samples is None or case.baseline is None or case.records.probe_count is None:
+        return
+    excused = list(_excused(case))
+    for node in case.databases:
+        theirs = samples[(samples["node"] == node) & (samples["t_ns"] > case.baseline.from_ns)].sort_values("t_ns")
+        theirs = theirs[theirs["t_ns"] < case.records.probe_count.stopped_ns]
+        since: int | None = None
+        for t_ns, ok in zip(theirs["t_ns"].tolist(), theirs["ok"].tolist(), strict=True):
+            if ok == 1 or any(start <= t_ns <= end for start, end, which in excused if node in which):
+                since = None
+                continue
+            since = t_ns if since is None else since
+            if t_ns - since > ABSENT_NS:
+                yield f"samples.csv: {node} did not answer from {case.since_start(since)} on; no fault, heal or step of events.jsonl was at work on it."
+                break
+
+
+def _excused(case: Case) -> Iterator[tuple[int, int, set[str]]]:
+    """When which database may be down: its fault and the time to come back, every step, every change of primary."""
+    everybody = set(case.databases)
+    ended = {str(event.data.get("id")): event.t_ns for event in case.told("healed")}
+    for fault in case.faults:
+        end = ended.get(fault.id, fault.heal_ns if fault.heal_ns is not None else 1 << 62)
+        yield fault.before_ns, end + COMES_BACK_NS, set(fault.effect.down)
+        if not fault.effect.down:  # a cut, a switchover, a damage: whoever it touches may be started again
+            yield fault.before_ns, end + COMES_BACK_NS, everybody
+    for event in case.told("step"):
+        yield int(event.data.get("before_ns", event.t_ns)), event.t_ns + COMES_BACK_NS, everybody
+    for event in case.told("primary"):
+        yield event.t_ns - COMES_BACK_NS, event.t_ns + COMES_BACK_NS, everybody if event.data.get("node") is None else set()
 
 
 def fault_came_before_its_effect(case: Case) -> Iterator[str]:
