@@ -571,7 +571,10 @@ class Databases:
 
     def down(self, node: str, t_ns: int) -> bool:
         return any(
-            node in f.down and ns(f.at_s + 0.15) <= t_ns < (ns(f.at_s + f.heal_s + 4) if f.heal_s else 1 << 62)
+            node in f.down
+            and (f.proved is not False or self.story.version == 1)  # what is not proved did not happen
+            and ns(f.at_s + 0.15) <= t_ns
+            < (ns(f.at_s + f.heal_s + 4) if f.heal_s else 1 << 62)
             for f in self.faults
         )
 
@@ -871,8 +874,8 @@ def _promotion(fault: FaultStory, leads_s: float, payments: Payments) -> list[tu
     theirs = [t for row in payments.committed if (t := row.committed_ns or row.done_ns) < ns(fault.at_s + fault.promoted_s)]
     last = wall(max(theirs))[:-1].replace("T", " ")
     return [
-        (leads_s + 0.31, f"LOG:  last completed transaction was at log time {last}+00"),
-        (leads_s + 0.32, "LOG:  selected new timeline ID: 2"),
+        (leads_s + 0.03, f"LOG:  last completed transaction was at log time {last}+00"),
+        (leads_s + 0.04, "LOG:  selected new timeline ID: 2"),
     ]
 
 

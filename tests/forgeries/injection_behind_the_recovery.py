@@ -1,0 +1,30 @@
+"""The fault is said to have come when service was back: nothing seems disturbed.
+
+The victim was down long before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from tests.forger import SECOND_NS, Forger
+from tests.synthetic import FaultStory, Outage, Scenario
+
+family = "shifted injection"
+caught_by = "fault_came_before_its_effect"
+base = replace(Scenario(), faults=(replace(FaultStory(), outages=(Outage(0.15, 31.0),), promoted_s=27.0, heal_s=47.0),), ends_s=85, until=(("service_restored", 120, True, 41.5), ("replicas_caught_up", 180, True, 6.4)))
+
+
+def shift(run: Forger, by_ns: int) -> None:
+    """The fault, its proof and what was seen beside it, later."""
+    for event in run.kind("intent", "injected", "proof"):
+        run.move(event, int(event["t_ns"]) + by_ns)
+    for event in run.kind("injected"):
+        for name in ("before_ns", "after_ns"):
+            event["data"][name] += by_ns
+
+
+def forge(directory: Path) -> None:
+    with Forger(directory) as run:
+        shift(run, 33 * SECOND_NS)
