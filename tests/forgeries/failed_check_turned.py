@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.forger import Forger
+from tests.synthetic import SCENARIOS
 
 family = "failed checks deleted"
 caught_by = "proof_is_of_its_kind"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.forger import Forger
+from tests.synthetic import SCENARIOS
 
 family = "fault that never happened"
 caught_by = "victims_fell_silent"

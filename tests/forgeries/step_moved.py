@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.forger import SECOND_NS, Forger
+from tests.synthetic import SCENARIOS
 
 family = "records dropped"
 caught_by = "waits_are_as_long_as_told"
