@@ -219,7 +219,9 @@ class Forger:
             event["data"]["sha256"] = sha256_of(self.directory / "plan.json")
         head, lines = sha256_of(self.directory / "plan.json"), []
         for n, event in enumerate(self.events):
-            lines.append(json.dumps({**event, "seq": n} | ({"prev": head} if self.chain and "prev" in event else {}), ensure_ascii=False))
+            lines.append(
+                json.dumps({**event, "seq": n} | ({"prev": head} if self.chain and "prev" in event else {}), ensure_ascii=False)
+            )
             head = sha256_of_bytes(lines[-1].encode())
         (self.directory / "events.jsonl").write_text("\n".join(lines) + "\n")
         self.seal()
@@ -240,7 +242,9 @@ class Forger:
         writer.writeheader()
         writer.writerows(rows)
         path = self.directory / name
-        path.write_bytes(gzip.compress(out.getvalue().encode(), mtime=0)) if name.endswith(".gz") else path.write_text(out.getvalue())
+        path.write_bytes(gzip.compress(out.getvalue().encode(), mtime=0)) if name.endswith(".gz") else path.write_text(
+            out.getvalue()
+        )
 
     def _count(self) -> None:
         """Every count that stands beside a table follows it."""

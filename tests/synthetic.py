@@ -277,7 +277,8 @@ def _plan(story: Scenario) -> Plan:
             "centers": centers,
             "links": links,
             "service": "http://127.0.0.1:8080",
-            "settings": {"lease_s": 10, "loop_wait_s": 2, "synchronous_mode": "quorum"},
+            "settings": {"lease_s": 10, "loop_wait_s": 2, "synchronous_mode": "quorum"}
+            | ({} if story.version == 1 else {"wal_sender_timeout_s": 3}),
         },
         targets=story.targets,
         load=_load(story),
@@ -573,8 +574,7 @@ class Databases:
         return any(
             node in f.down
             and (f.proved is not False or self.story.version == 1)  # what is not proved did not happen
-            and ns(f.at_s + 0.15) <= t_ns
-            < (ns(f.at_s + f.heal_s + 4) if f.heal_s else 1 << 62)
+            and ns(f.at_s + 0.15) <= t_ns < (ns(f.at_s + f.heal_s + 4) if f.heal_s else 1 << 62)
             for f in self.faults
         )
 

@@ -58,7 +58,7 @@ class Lie:
 
 def light(scenario: Scenario) -> Scenario:
     """The same story with fewer payments: quicker to write and to read."""
-    return replace(scenario, probe_interval_ms=20)
+    return replace(scenario, probe_interval_ms=40, locust_rate_per_s=16)
 
 
 def lies() -> list[Lie]:
@@ -117,3 +117,37 @@ def test_a_lie_is_found_by_its_rule(lie: Lie, clean: Callable[[Scenario], Path],
     said = [found.words for found in found_in(directory) if found.rule == lie.caught_by]
     assert said, f"{lie.caught_by} is silent; told: {reasons}"
     assert said[0] in reasons
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_an_honest_run_contradicts_nothing(name: str, clean: Callable[[Scenario], Path]) -> None:
+    assert found_in(clean(light(SCENARIOS[name]))) == []
+
+
+@pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.name)
+def test_a_lie_begins_with_an_honest_run(lie: Lie, clean: Callable[[Scenario], Path]) -> None:
+    """Else the rule would have found something that the lie did not do."""
+    if not getattr(lie.module, "already_lies", False):
+        assert found_in(clean(lie.base)) == []
+
+
+@pytest.mark.parametrize("run", REAL, ids=str)
+def test_a_real_run_contradicts_nothing(run: Path) -> None:
+    """Runs of Docker, named in DRILLBOOK_REAL_RUNS; of version 1 too, whose judge asks none of these rules."""
+    assert found_in(run) == []
+
+
+@pytest.mark.parametrize("lie", [lie for lie in CAUGHT if getattr(lie.module, "everywhere", False)], ids=lambda lie: lie.name)
+@pytest.mark.parametrize("run", REAL, ids=str)
+def test_a_lie_on_a_real_run_is_found_by_its_rule(run: Path, lie: Lie, tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(run, tmp_path / "run"))
+    try:
+        lie.forge(directory)
+    except (Unfit, StopIteration) as error:
+        pytest.skip(f"this run has not what the lie needs: {error}")
+    assert lie.caught_by in {found.rule for found in found_in(directory)}
+
+
+def test_no_more_families_need_a_signature_than_the_page_lists() -> None:
+    assert len(SIGNATURE) <= FAMILIES_MAX
+    assert all(len(words.split()) > 5 for words in SIGNATURE.values())

@@ -42,14 +42,18 @@ def committed_by_a_primary(case: Case) -> Iterator[str]:
     for node, received_ns, promoted_ns in _takeovers(case):
         if received_ns is None:
             if case.baseline is not None and promoted_ns > case.baseline.to_ns:
-                yield f"logs/{node}.log tells a promotion at {case.since_start(promoted_ns)}, and not which commit was the last that it had received."
+                yield (
+                    f"logs/{node}.log tells a promotion at {case.since_start(promoted_ns)}, and not which commit was the"
+                    " last that it had received."
+                )
             continue
         # Between the two nobody could commit anything that the new primary would have.
         wrong = ours & (committed > received_ns) & (committed < promoted_ns)
         if wrong.any():
             key = case.stands["key"][wrong].iloc[0]
             yield (
-                f"{int(wrong.sum())} payments on {case.authority} were committed after the last commit that {node} had received when it took"
+                f"{int(wrong.sum())} payments on {case.authority} were committed after the last commit that {node} had"
+                " received when it took"
                 f" over (its log: {case.since_start(received_ns)}), the first {key}."
             )
 
@@ -81,7 +85,8 @@ def dead_disks_and_ledgers(case: Case) -> Iterator[str]:
         committed = case.at_all_ns(disk["committed_at"])
         if (late := committed > died_ns).any():
             yield (
-                f"autopsy/{node}.payments.csv.gz: {int(late.sum())} payments were committed after fault {fault.id} had killed {node},"
+                f"autopsy/{node}.payments.csv.gz: {int(late.sum())} payments were committed after fault {fault.id} had"
+                f" killed {node},"
                 f" the first {disk['key'][late].iloc[0]}."
             )
         refused = payments["key"][(payments["outcome"] == "refused") & payments["key"].isin(disk["key"])].tolist()
@@ -93,7 +98,8 @@ def dead_disks_and_ledgers(case: Case) -> Iterator[str]:
         absent = told["key"][~told["key"].isin(disk["key"])].tolist()
         if absent:
             yield (
-                f"{len(absent)} payments were acknowledged before fault {fault.id} and are not on the disk of {node}, the primary then:"
+                f"{len(absent)} payments were acknowledged before fault {fault.id} and are not on the disk of {node}, the"
+                " primary then:"
                 f" {first_few(absent)}."
             )
         yield from _unanswered(case, fault, node, disk, committed)
@@ -106,7 +112,8 @@ def _unanswered(case: Case, fault: Fault, node: str, disk: pd.DataFrame, committ
     wrong = payments["key"][(payments["outcome"] == "unknown") & payments["key"].isin(old)].tolist()
     if wrong:
         yield (
-            f"{len(wrong)} payments without an answer stand on {node}'s dead disk, committed over 1 s before fault {fault.id}: {first_few(wrong)}."
+            f"{len(wrong)} payments without an answer stand on {node}'s dead disk, committed over 1 s before fault"
+            f" {fault.id}: {first_few(wrong)}."
         )
 
 
@@ -120,7 +127,8 @@ def same_commit_on_every_copy(case: Case) -> Iterator[str]:
         wrong = pd.concat([both[f"{c}_dead"] != both[f"{c}_stands"] for c in columns], axis=1).any(axis=1)
         if len(both) and wrong.any():
             yield (
-                f"{int(wrong.sum())} payments stand on {case.authority} otherwise than on {node}'s dead disk, the first {both['key'][wrong].iloc[0]}."
+                f"{int(wrong.sum())} payments stand on {case.authority} otherwise than on {node}'s dead disk, the first"
+                f" {both['key'][wrong].iloc[0]}."
             )
 
 
@@ -146,7 +154,8 @@ def log_ends_on_the_dead_disk(case: Case) -> Iterator[str]:
         writing = of_it[of_it["in_recovery"].eq(0).fillna(False)]
         if len(writing) and int(writing["flush_lsn"].max()) > data.end_lsn:
             yield (
-                f"samples.csv saw {data.node} write to {int(writing['flush_lsn'].max())} before fault {fault.id}; by the autopsy (events.jsonl"
+                f"samples.csv saw {data.node} write to {int(writing['flush_lsn'].max())} before fault {fault.id}; by the"
+                " autopsy (events.jsonl"
                 f" seq {event.seq}) the log on its disk ends at {data.end_lsn}."
             )
 
@@ -168,7 +177,9 @@ def receipts_cover_what_stands(case: Case) -> Iterator[str]:
             continue
         node, promoted_ns = str(new["node"].iloc[0]), int(new["t_ns"].min())
         waiting = after[(after["node"] == node) & after["in_recovery"].eq(1).fillna(False) & (after["t_ns"] < promoted_ns)]
-        written = samples[(samples["node"] == old) & samples["in_recovery"].eq(0).fillna(False) & (samples["t_ns"] <= fault.before_ns)]
+        written = samples[
+            (samples["node"] == old) & samples["in_recovery"].eq(0).fillna(False) & (samples["t_ns"] <= fault.before_ns)
+        ]
         if waiting["flush_lsn"].dropna().empty:
             continue
         received = int(waiting["flush_lsn"].max())
@@ -179,7 +190,8 @@ def receipts_cover_what_stands(case: Case) -> Iterator[str]:
         wrong = (committed > from_ns) & (committed < fault.after_ns)
         if wrong.any():
             yield (
-                f"{int(wrong.sum())} payments on {case.authority} were committed after {case.since_start(from_ns)}, when {old} wrote beyond all"
+                f"{int(wrong.sum())} payments on {case.authority} were committed after {case.since_start(from_ns)}, when"
+                f" {old} wrote beyond all"
                 f" that samples.csv saw {node} receive ({received}), the first {case.stands['key'][wrong].iloc[0]}."
             )
 

@@ -23,7 +23,7 @@ def lines(case: Case) -> pd.DataFrame | None:
     rows = []
     for key, status, seconds, thousandths, took, end in LINE.findall(path.read_text("utf-8", "replace")):
         at_ns = case.at_ns(int(seconds) * 10**9 + int(thousandths) * 10**6)
-        rows.append((key, int(status), at_ns, at_ns + abs(int(took)) * 10**6, end))
+        rows.append((key, int(status), at_ns, at_ns + max(int(took), 0) * 10**6, end))
     if not rows and not case.told("door_log"):
         return None
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"status": "int64", "at_ns": "int64", "end_ns": "int64"})
@@ -56,7 +56,8 @@ def door_told_the_same(case: Case) -> Iterator[str]:
     if len(wrong):
         row = wrong.iloc[0]
         yield (
-            f"{wrong['key'].nunique()} payments have another status in their ledger than in logs/door.log, the first {row['key']}:"
+            f"{wrong['key'].nunique()} payments have another status in their ledger than in logs/door.log, the first"
+            f" {row['key']}:"
             f" {row['status']} and {row['status_door']}."
         )
     # An answer may cross a client that gives up just then; but not one that was passed on whole (--) to a broken connection.
@@ -77,9 +78,13 @@ def door_saw_every_answer(case: Case) -> Iterator[str]:
     dropped = sum(int(event.data.get("dropped") or 0) for event in case.told("door_log"))
     absent = payments["key"][payments["status"].notna() & ~payments["key"].isin(seen["key"])].tolist()
     if len(absent) > dropped:
-        yield f"{len(absent)} payments with an answer have no line in logs/door.log, which dropped {dropped}: {first_few(absent)}."
+        yield (
+            f"{len(absent)} payments with an answer have no line in logs/door.log, which dropped {dropped}: {first_few(absent)}."
+        )
     ours = (f"{case.run_id}-ready-", OBSERVER_PREFIX)
-    strange = seen["key"][seen["status"].isin((200, 201)) & ~seen["key"].isin(payments["key"]) & ~seen["key"].str.startswith(ours)]
+    strange = seen["key"][
+        seen["status"].isin((200, 201)) & ~seen["key"].isin(payments["key"]) & ~seen["key"].str.startswith(ours)
+    ]
     if len(strange):
         yield f"logs/door.log has {len(strange)} successful payments that no ledger has: {first_few(strange.tolist())}."
 
@@ -97,6 +102,7 @@ def door_agrees_on_time(case: Case) -> Iterator[str]:
     if off.any():
         row = both[off].iloc[0]
         yield (
-            f"{int(off.sum())} payments were acknowledged at another time in their ledger than in logs/door.log, the first {row['key']}:"
+            f"{int(off.sum())} payments were acknowledged at another time in their ledger than in logs/door.log, the"
+            f" first {row['key']}:"
             f" {case.since_start(int(row['done_ns']))} and {case.since_start(int(row['end_ns']))}."
         )

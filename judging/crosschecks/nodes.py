@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,11 @@ def topology_was_watched(case: Case) -> Iterator[str]:
     sampled = set(samples["node"]) if samples is not None else databases
     copies, logs = set(case.records.evidence.copy_nodes()), set(case.log_names)
     beside = {name for name in logs if name == "door" or name.startswith("link-")}
-    pairs = [(sampled, databases, "samples.csv samples"), (copies, databases, "copies/ holds copies of"), (logs - beside, set(case.centers), "logs/ holds logs of")]
+    pairs = [
+        (sampled, databases, "samples.csv samples"),
+        (copies, databases, "copies/ holds copies of"),
+        (logs - beside, set(case.centers), "logs/ holds logs of"),
+    ]
     for seen, planned, words in pairs:
         if strange := sorted(seen - planned):
             yield f"{words} {first_few(strange)}, which plan.json does not have."
@@ -55,12 +60,16 @@ def primaries_were_sampled(case: Case) -> Iterator[str]:
         for node, role in (told if isinstance(told, dict) else {}).items():
             if not _sampled(roles, str(node), str(role), event.t_ns):
                 yield (
-                    f"events.jsonl seq {event.seq} has {node} {role} at {case.since_start(event.t_ns)}; no sample of {node} within"
+                    f"events.jsonl seq {event.seq} has {node} {role} at {case.since_start(event.t_ns)}; no sample of {node}"
+                    " within"
                     f" {BETWEEN_SAMPLES_NS / 1e9:g} s of that says so."
                 )
                 return
         if data.node is not None and not _sampled(roles, data.node, "primary", event.t_ns):
-            yield f"events.jsonl seq {event.seq} names {data.node} primary at {case.since_start(event.t_ns)}; samples.csv did not see it write then."
+            yield (
+                f"events.jsonl seq {event.seq} names {data.node} primary at {case.since_start(event.t_ns)}; samples.csv"
+                " did not see it write then."
+            )
             return
     yield from _unnamed(case, roles, [(event.t_ns, data.node) for event, data in named])
 
@@ -69,7 +78,9 @@ def _roles(samples: pd.DataFrame) -> dict[str, tuple[npt.NDArray[np.int64], list
     """By node: the times of its samples, and its role in each."""
     role = np.where(samples["ok"] != 1, "down", np.where(samples["in_recovery"].eq(0).fillna(False), "primary", "standby"))
     ordered = samples.assign(role=role).sort_values("t_ns")
-    return {str(node): (theirs["t_ns"].to_numpy(dtype=np.int64), theirs["role"].tolist()) for node, theirs in ordered.groupby("node")}
+    return {
+        str(node): (theirs["t_ns"].to_numpy(dtype=np.int64), theirs["role"].tolist()) for node, theirs in ordered.groupby("node")
+    }
 
 
 def _sampled(roles: dict[str, tuple[npt.NDArray[np.int64], list[str]]], node: str, role: str, t_ns: int) -> bool:
@@ -81,7 +92,9 @@ def _sampled(roles: dict[str, tuple[npt.NDArray[np.int64], list[str]]], node: st
     return role in seen[max(0, first - 1) : last]
 
 
-def _unnamed(case: Case, roles: dict[str, tuple[npt.NDArray[np.int64], list[str]]], named: list[tuple[int, str | None]]) -> Iterator[str]:
+def _unnamed(
+    case: Case, roles: dict[str, tuple[npt.NDArray[np.int64], list[str]]], named: list[tuple[int, str | None]]
+) -> Iterator[str]:
     """A database that was sampled writing for over two samples' patience, and that no event names."""
     for node, (times, seen) in roles.items():
         writing = [int(t) for t, role in zip(times, seen, strict=True) if role == "primary"]
@@ -92,7 +105,7 @@ def _unnamed(case: Case, roles: dict[str, tuple[npt.NDArray[np.int64], list[str]
 def leaders_wrote_it_down(case: Case) -> Iterator[str]:
     """A primary that was not one before took over by its own log; and a takeover in a log was seen."""
     named: list[tuple[int, str]] = [(e.t_ns, d.node) for e, d in case.records.of("primary", Primary) if d.node is not None]
-    changes = [(t_ns, node) for (_, before), (t_ns, node) in zip(named, named[1:], strict=False) if before != node]
+    changes = [(t_ns, node) for (_, before), (t_ns, node) in pairwise(named) if before != node]
     for t_ns, node in changes:
         if case.log(node) and not any(
             t_ns - TAKES_S * SECOND_NS < at < t_ns + BUSY_NS and TOOK_OVER.search(words) for at, words in case.log(node)
@@ -130,7 +143,8 @@ def no_answer_without_a_primary(case: Case) -> Iterator[str]:
         inside = (told["sent_ns"] > start + BUSY_NS) & (told["done_ns"] < end - BUSY_NS)
         if inside.any():
             yield (
-                f"{int(inside.sum())} payments were acknowledged between {case.since_start(start)} and {case.since_start(end)}, the first"
+                f"{int(inside.sum())} payments were acknowledged between {case.since_start(start)} and {case.since_start(end)},"
+                " the first"
                 f" {told['key'][inside].iloc[0]}; samples.csv saw no primary in that time."
             )
 
@@ -182,7 +196,11 @@ def samples_go_on(case: Case) -> Iterator[str]:
         at = at[(at >= case.baseline.from_ns) & (at <= count.stopped_ns)]
         gap = int(np.diff(at).max())
         if gap > UNWATCHED_NS_MAX:
-            yield f"samples.csv: {node} was not sampled for {gap / 1e9:.0f} s from {case.since_start(int(at[int(np.diff(at).argmax())]))} on."
+            yield (
+                f"samples.csv: {node}"
+                f" was not sampled for {gap / 1e9:.0f} s from {case.since_start(int(at[int(np.diff(at).argmax())]))}"
+                " on."
+            )
         writing = theirs[theirs["in_recovery"].eq(0).fillna(False) & theirs["flush_lsn"].notna()]
         for timeline, reign in writing.groupby("timeline"):
             if (reign["flush_lsn"].diff().iloc[1:] < 0).any():
@@ -212,12 +230,18 @@ def synchronous_as_named(case: Case) -> Iterator[str]:
             _, listed = demanded(names)
             waited = [s.lower() for s, state in case.streaming(replication).items() if state in ("sync", "quorum")]
             strange = [s for s in waited if s not in listed and "*" not in listed]
-            idle = [s for s, state in case.streaming(replication).items() if state == "async" and (s.lower() in listed or "*" in listed)]
+            idle = [
+                s
+                for s, state in case.streaming(replication).items()
+                if state == "async" and (s.lower() in listed or "*" in listed)
+            ]
             if not strange and not idle:
                 since = None
                 continue
             since = t_ns if since is None else since
             if t_ns - since > BETWEEN_SAMPLES_NS:
                 words = f"waits for {first_few(strange)}" if strange else f"does not wait for {first_few(idle)}"
-                yield f"samples.csv: {node} {words} by its replication from {case.since_start(since)} on; its setting is {names!r}."
+                yield (
+                    f"samples.csv: {node} {words} by its replication from {case.since_start(since)} on; its setting is {names!r}."
+                )
                 break

@@ -88,16 +88,25 @@ def patience_is_kept(case: Case) -> Iterator[str]:
     if case.plan is None:
         return
     timeout_ns = round(case.plan.load.probe_timeout_s * 1e9)
-    for name, table, patience_ns in (("probe.csv", case.records.probe, timeout_ns), ("ledger.csv", case.records.ledger, 2 * timeout_ns)):
+    for name, table, patience_ns in (
+        ("probe.csv", case.records.probe, timeout_ns),
+        ("ledger.csv", case.records.ledger, 2 * timeout_ns),
+    ):
         if table is None or not len(table):
             continue
         took = table["done_ns"] - table["sent_ns"]
         long = took > patience_ns + 2 * BUSY_NS  # customers may wait for a connection and then for an answer
         if long.any():
-            yield f"{name}: {int(long.sum())} payments took longer than the patience of {patience_ns / 1e9:g} s, the first {table['key'][long].iloc[0]}."
+            yield (
+                f"{name}: {int(long.sum())} payments took longer than the patience of {patience_ns / 1e9:g} s, the first"
+                f" {table['key'][long].iloc[0]}."
+            )
         silent = table["status"].isna() & (table["error"] == "")
         if silent.any() and name == "probe.csv":
-            yield f"{name}: {int(silent.sum())} payments have neither a status nor an error, the first {table['key'][silent].iloc[0]}."
+            yield (
+                f"{name}: {int(silent.sum())} payments have neither a status nor an error,"
+                f" the first {table['key'][silent].iloc[0]}."
+            )
         gave_up = table["error"].str.startswith("no answer within") & (took < patience_ns - CLOCK_GRAIN_NS)
         if gave_up.any() and name == "probe.csv":
             yield f"{name}: {int(gave_up.sum())} payments gave up before their {patience_ns / 1e9:g} s were over."
@@ -125,7 +134,9 @@ def drawn_from_the_seed(case: Case) -> Iterator[str]:
     told = case.records.ledger_count
     # Each customer may have been stopped in the middle of a look.
     if told is not None and told.looks < looks - case.plan.load.customers:
-        yield f"ledger.json says customers looked at {told.looks} balances; by the seed, {looks} looks lie between their payments."
+        yield (
+            f"ledger.json says customers looked at {told.looks} balances; by the seed, {looks} looks lie between their payments."
+        )
 
 
 Drawn = tuple[str, str, int]
@@ -158,7 +169,8 @@ def _differs(name: str, rows: pd.DataFrame, drawn: Sequence[Drawn]) -> Iterator[
     wrong = [key for key, one, two in zip(rows["key"].tolist(), seen, drawn, strict=False) if one != two]
     if wrong:
         yield (
-            f"{name}: {len(wrong)} payments have other accounts or another amount than plan.json's seed gives, the first {wrong[0]}."
+            f"{name}: {len(wrong)} payments have other accounts or another amount than plan.json's seed gives, the"
+            f" first {wrong[0]}."
         )
 
 
@@ -175,4 +187,8 @@ def customers_keep_paying(case: Case) -> Iterator[str]:
     gap = int(np.diff(at).max())
     if plan.load.customers and gap > rest_ns:
         start = int(at[int(np.diff(at).argmax())])
-        yield f"ledger.csv: no customer paid for {gap / 1e9:.1f} s from {case.since_start(start)} on; plan.json has {plan.load.customers} of them, paying all the time."
+        yield (
+            f"ledger.csv: no customer paid for {gap / 1e9:.1f} s from {case.since_start(start)} on;"
+            f" plan.json has {plan.load.customers}"
+            " of them, paying all the time."
+        )

@@ -22,14 +22,22 @@ def clocks_agree(case: Case) -> Iterator[str]:
     if case.plan is None:
         return
     if abs(case.pace - 1) > PACE_MAX:
-        yield f"The clock pairs of plan.json and manifest.json differ by {abs(case.pace - 1):.2%}: one of the clocks was set, or a pair is not of this run."
+        yield (
+            f"The clock pairs of plan.json and manifest.json differ by {abs(case.pace - 1):.2%}: one of the clocks"
+            " was set, or a pair is not of this run."
+        )
         return
-    off = [(event, written) for event in case.records.events if not -CLOCK_NS < (written := case.at_ns(wall_ns(event.wall)) - event.t_ns) < WRITTEN_NS_MAX]
+    off = [
+        (event, written)
+        for event in case.records.events
+        if not -CLOCK_NS < (written := case.at_ns(wall_ns(event.wall)) - event.t_ns) < WRITTEN_NS_MAX
+    ]
     # What took long is told with the time at which it ended, or at which it was seen.
     if off:
         event, written = off[0]
         yield (
-            f"events.jsonl: wall and t_ns of {len(off)} events do not agree, the first seq {event.seq} ({event.kind}): it happened at"
+            f"events.jsonl: wall and t_ns of {len(off)} events do not agree, the first seq {event.seq} ({event.kind}):"
+            " it happened at"
             f" {case.since_start(event.t_ns)} and was written {written / 1e9:.3f} s later by its wall time."
         )
 
@@ -58,7 +66,8 @@ def all_lies_between_plan_and_seal(case: Case) -> Iterator[str]:
 
 
 def _column(frame: pd.DataFrame | None, name: str) -> pd.Series[int]:
-    return pd.Series([], dtype="int64") if frame is None else frame[name]
+    column: pd.Series[int] = pd.Series([], dtype="int64") if frame is None else frame[name]
+    return column
 
 
 def story_is_whole(case: Case) -> Iterator[str]:
@@ -95,7 +104,10 @@ def loads_ran_as_told(case: Case) -> Iterator[str]:
             # Started is told once it pays, stopped once what was in flight has ended and the process is gone.
             later = event.t_ns - getattr(count, attribute)
             if not -CLOCK_NS <= later <= 15 * SECOND_NS:
-                yield f"events.jsonl seq {event.seq} ({kind}) lies {later / 1e9:.1f} s after the {attribute} of the count beside its ledger."
+                yield (
+                    f"events.jsonl seq {event.seq} ({kind}) lies {later / 1e9:.1f} s after the {attribute} of the count beside"
+                    " its ledger."
+                )
 
 
 def waits_are_as_long_as_told(case: Case) -> Iterator[str]:
@@ -108,7 +120,10 @@ def waits_are_as_long_as_told(case: Case) -> Iterator[str]:
             step = Step.model_validate(event.data)
             what, began_ns, ended_ns = f"step '{step.name}'", int(event.data.get("before_ns", step.after_ns)), step.after_ns
             if not -CLOCK_NS <= event.t_ns - ended_ns <= WRITTEN_NS_MAX or began_ns > ended_ns:
-                yield f"events.jsonl seq {event.seq}: {what} ended at {case.since_start(ended_ns)} and was written at {case.since_start(event.t_ns)}."
+                yield (
+                    f"events.jsonl seq {event.seq}: {what} ended at {case.since_start(ended_ns)}"
+                    f" and was written at {case.since_start(event.t_ns)}."
+                )
         elif event.kind == "until":
             wait = Until.model_validate(event.data)
             what, began_ns = wait.condition, ended_ns - round((wait.waited_s or 0) * 1e9)
@@ -117,7 +132,10 @@ def waits_are_as_long_as_told(case: Case) -> Iterator[str]:
         # A wait may do steps of its own (a scrub): those lie wholly inside it.
         crossed = [end for start, end in spans if start < began_ns - BUSY_NS and end > began_ns + BUSY_NS]
         if crossed:
-            yield f"events.jsonl seq {event.seq}: {what} began at {case.since_start(began_ns)} by its length; what was before it ended at {case.since_start(max(crossed))}."
+            yield (
+                f"events.jsonl seq {event.seq}: {what} began at {case.since_start(began_ns)} by its length; what was before"
+                f" it ended at {case.since_start(max(crossed))}."
+            )
         spans.append((began_ns, ended_ns))
 
 
@@ -127,7 +145,10 @@ def injection_is_as_told(case: Case) -> Iterator[str]:
     for fault in case.faults:
         event = told[fault.id]
         if not -CLOCK_NS <= event.t_ns - fault.after_ns <= WRITTEN_NS_MAX:
-            yield f"Fault {fault.id} was over at {case.since_start(fault.after_ns)} by its record, which was written at {case.since_start(event.t_ns)}."
+            yield (
+                f"Fault {fault.id} was over at {case.since_start(fault.after_ns)}"
+                f" by its record, which was written at {case.since_start(event.t_ns)}."
+            )
 
 
 def proofs_came_after(case: Case) -> Iterator[str]:
@@ -136,7 +157,11 @@ def proofs_came_after(case: Case) -> Iterator[str]:
     for event in case.told("proof"):
         injected = after.get(str(event.data.get("id")))
         if injected is not None and event.t_ns < injected - CLOCK_NS:
-            yield f"events.jsonl seq {event.seq}: the proof of fault {event.data.get('id')} was read at {case.since_start(event.t_ns)}, before it had been injected."
+            yield (
+                f"events.jsonl seq {event.seq}: the proof of fault {event.data.get('id')}"
+                f" was read at {case.since_start(event.t_ns)},"
+                " before it had been injected."
+            )
 
 
 def baseline_is_as_planned(case: Case) -> Iterator[str]:

@@ -11,14 +11,16 @@ from judging.crosschecks.case import BUSY_NS, SECOND_NS, Case
 
 COLUMNS = ("from_ns", "to_ns", "kind", "core", "late_ns", "data")
 STALL_NS = 200_000_000  # a shorter one accounts for nothing that a target asks
-FELT_SHARE = 0.01  # of a stall, what the kernel's own pressure must show at least
+FELT_SHARE = 0.05  # of a stall, what the kernel's own pressure must show at least
 
 
 def rows(case: Case) -> pd.DataFrame | None:
     path = case.records.evidence.path("witness.csv")
     if not path.is_file():
         return None
-    frame = pd.read_csv(path, keep_default_na=False, dtype={"from_ns": "int64", "to_ns": "int64", "kind": "str", "core": "str", "data": "str"})
+    frame = pd.read_csv(
+        path, keep_default_na=False, dtype={"from_ns": "int64", "to_ns": "int64", "kind": "str", "core": "str", "data": "str"}
+    )
     return frame.assign(late_ns=pd.to_numeric(frame["late_ns"]).fillna(0).astype("int64")) if len(frame) else None
 
 
@@ -36,7 +38,11 @@ def witness_is_gapless(case: Case) -> Iterator[str]:
                 yield f"{words}: spans overlap or end before they begin."
             gaps = start[1:] - end[:-1]
             if len(gaps) and gaps.max() > 2 * BUSY_NS:
-                yield f"{words}: nothing was seen for {gaps.max() / 1e9:.1f} s from {case.since_start(int(end[int(gaps.argmax())]))} on."
+                yield (
+                    f"{words}:"
+                    f" nothing was seen for {gaps.max() / 1e9:.1f} s from {case.since_start(int(end[int(gaps.argmax())]))}"
+                    " on."
+                )
             if start[0] > case.baseline.from_ns or end[-1] < count.stopped_ns - 2 * BUSY_NS:
                 yield f"{words}: it was not watched from the baseline to the end of the load."
 
@@ -75,7 +81,8 @@ def stalls_were_felt(case: Case) -> Iterator[str]:
         late = int((sent["sent_ns"] - sent["due_ns"]).max()) if len(sent) else late_ns
         if max(sum(felt), stolen, late) < FELT_SHARE * late_ns:
             yield (
-                f"witness.csv has the host's {'disk' if stall.kind == 'sync' else 'core ' + str(stall.core)} stalled for {late_ns / 1e9:.1f} s from"
+                f"witness.csv has the host's {'disk' if stall.kind == 'sync' else 'core ' + str(stall.core)} stalled for"
+                f" {late_ns / 1e9:.1f} s from"
                 f" {case.since_start(from_ns)} on; neither its own pressure rows nor the probe felt it."
             )
             return

@@ -17,6 +17,10 @@ base = SCENARIOS["stall"]
 
 def forge(directory: Path) -> None:
     with Forger(directory) as run:
-        late = [row for row in run.payments() if int(row["done_ns"]) - int(row["due_ns"]) > 2 * SECOND_NS and row["outcome"] == "acknowledged"]
+        late = [
+            row
+            for row in run.payments()
+            if int(row["done_ns"]) - int(row["due_ns"]) > 2 * SECOND_NS and row["outcome"] == "acknowledged"
+        ]
         for row in late:
             row["done_ns"] = str(int(row["due_ns"]) + 500_000_000)

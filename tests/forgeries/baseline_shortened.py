@@ -11,6 +11,7 @@ from tests.forger import SECOND_NS, Forger
 
 family = "loosened targets"
 caught_by = "baseline_is_as_planned"
+everywhere = True
 
 
 def forge(directory: Path) -> None:

@@ -15,7 +15,7 @@ caught_by = "nobody_else_was_down"
 
 def forge(directory: Path) -> None:
     with Forger(directory) as run:
-        from_ns = run.before_ns + 20 * SECOND_NS
+        from_ns = run.before_ns + 33 * SECOND_NS
         for row in run.samples:
             if row["node"] == "dc3-a" and from_ns < int(row["t_ns"]) < from_ns + 15 * SECOND_NS:
                 row.update(dict.fromkeys(("in_recovery", "timeline", "flush_lsn", "replay_lsn", "sync_names", "replication"), ""))

@@ -11,6 +11,7 @@ from tests.forger import Forger
 
 family = "seconds cut out"
 caught_by = "clocks_agree"
+everywhere = True
 
 
 def forge(directory: Path) -> None:

@@ -11,6 +11,7 @@ from tests.forger import SECOND_NS, Forger
 
 family = "ledger edited alone"
 caught_by = "committed_when_told"
+everywhere = True
 
 
 def forge(directory: Path) -> None:

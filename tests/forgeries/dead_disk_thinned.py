@@ -11,6 +11,7 @@ from tests.forger import Forger
 
 family = "written into every copy"
 caught_by = "dead_disks_and_ledgers"
+everywhere = True
 
 
 def forge(directory: Path) -> None:

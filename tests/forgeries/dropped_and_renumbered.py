@@ -25,6 +25,9 @@ def forge(directory: Path) -> None:
             names |= {row["key"]: f"{customer}-{n:07d}" for n, row in enumerate(theirs)}
         run.answer([row for row in run.lost() if row["key"] not in lost], "", "no answer within 3 s", took_s=3.0)
         run.replace("ledger.csv", kept)
-        run.replace(f"autopsy/{run.dead()}.payments.csv.gz", [r for r in run.table(f"autopsy/{run.dead()}.payments.csv.gz") if r["key"] not in lost])
+        run.replace(
+            f"autopsy/{run.dead()}.payments.csv.gz",
+            [r for r in run.table(f"autopsy/{run.dead()}.payments.csv.gz") if r["key"] not in lost],
+        )
         run.door_forgets(lost)
         run.rename(names)

@@ -11,6 +11,7 @@ from tests.forger import SECOND_NS, Forger
 
 family = "dropped"
 caught_by = "schedule_adds_up"
+everywhere = True
 
 
 def forge(directory: Path) -> None:

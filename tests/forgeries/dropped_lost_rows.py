@@ -21,5 +21,8 @@ def forge(directory: Path) -> None:
         for row in [row for row in run.lost() if row["key"] not in lost]:
             run.answer([row], "", "no answer within 3 s", took_s=3.0)
         run.replace("ledger.csv", [row for row in run.ledger if row["key"] not in lost])
-        run.replace(f"autopsy/{run.dead()}.payments.csv.gz", [r for r in run.table(f"autopsy/{run.dead()}.payments.csv.gz") if r["key"] not in lost])
+        run.replace(
+            f"autopsy/{run.dead()}.payments.csv.gz",
+            [r for r in run.table(f"autopsy/{run.dead()}.payments.csv.gz") if r["key"] not in lost],
+        )
         run.door_forgets(lost)

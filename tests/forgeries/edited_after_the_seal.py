@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-
-
 family = "edited after the seal"
 caught_by = "seal"
 

@@ -11,6 +11,7 @@ from tests.forger import Forger
 
 family = "records dropped"
 caught_by = "story_is_whole"
+everywhere = True
 
 
 def forge(directory: Path) -> None:

@@ -11,6 +11,7 @@ from tests.forger import SECOND_NS, Forger
 
 family = "shifted injection"
 caught_by = "injection_is_as_told"
+everywhere = True
 
 
 def forge(directory: Path) -> None:

@@ -11,6 +11,7 @@ from tests.forger import Forger
 
 family = "written into every copy"
 caught_by = "log_ends_on_the_dead_disk"
+everywhere = True
 
 
 def forge(directory: Path) -> None:

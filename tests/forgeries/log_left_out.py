@@ -11,8 +11,9 @@ from tests.forger import Forger
 
 family = "records dropped"
 caught_by = "topology_was_watched"
+everywhere = True
 
 
 def forge(directory: Path) -> None:
-    with Forger(directory) as run:
+    with Forger(directory):
         (directory / "logs" / "dc2-bank.log").unlink()

@@ -20,7 +20,7 @@ def forge(directory: Path) -> None:
         promoted = next(event for event in run.kind("primary") if event["data"]["node"] == run.authority)
         at, rows = int(promoted["t_ns"]) + SECOND_NS, run.lost()
         keys, name = {row["key"] for row in rows}, f"autopsy/{run.dead()}.payments.csv.gz"
-        run.book(rows, lambda row: run.wall(at))
+        run.book(rows, lambda _: run.wall(at))
         run.replace(name, [row for row in run.table(name) if row["key"] not in keys])
         for row in rows:
             row["done_ns"] = str(at + 2_000_000)

@@ -18,4 +18,4 @@ base = SCENARIOS["lost-payments"]
 def forge(directory: Path) -> None:
     with Forger(directory) as run:
         promoted = next(event for event in run.kind("primary") if event["data"]["node"] == run.authority)
-        run.book(run.lost(), lambda row: run.wall(int(promoted["t_ns"]) + SECOND_NS))
+        run.book(run.lost(), lambda _: run.wall(int(promoted["t_ns"]) + SECOND_NS))

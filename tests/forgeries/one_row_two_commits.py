@@ -11,6 +11,7 @@ from tests.forger import SECOND_NS, Forger
 
 family = "ledger edited alone"
 caught_by = "same_commit_on_every_copy"
+everywhere = True
 
 
 def forge(directory: Path) -> None:

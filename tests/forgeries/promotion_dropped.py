@@ -18,4 +18,6 @@ base = SCENARIOS["planned-switchover"]
 def forge(directory: Path) -> None:
     with Forger(directory) as run:
         named = [e for e in run.kind("primary") if e["data"]["node"] == "dc1-a"][-1]
-        run.drop_events(lambda event: event["kind"] == "primary" and event["t_ns"] >= named["t_ns"] and event["data"]["node"] == "dc1-a")
+        run.drop_events(
+            lambda event: event["kind"] == "primary" and event["t_ns"] >= named["t_ns"] and event["data"]["node"] == "dc1-a"
+        )

@@ -20,7 +20,13 @@ def forge(directory: Path) -> None:
         proof, heal = run.one("proof")["data"], int(run.one("heal_started")["t_ns"])
         for check in proof["checks"]:
             if check["side"] == "victim":
-                check.update({"expected": "killed (exit code 137), port closed", "seen": "exited, exit code 137, port 5432 closed", "ok": True})
+                check.update(
+                    {
+                        "expected": "killed (exit code 137), port closed",
+                        "seen": "exited, exit code 137, port 5432 closed",
+                        "ok": True,
+                    }
+                )
         proof["proved"] = True
         for row in run.samples:
             if row["node"] == "dc2-b" and run.before_ns < int(row["t_ns"]) < heal:

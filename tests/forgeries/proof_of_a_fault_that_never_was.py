@@ -20,5 +20,11 @@ def forge(directory: Path) -> None:
         proof = run.one("proof")["data"]
         for check in proof["checks"]:
             if check["side"] == "victim":
-                check.update({"expected": "killed (exit code 137), port closed", "seen": "exited, exit code 137, port 5432 closed", "ok": True})
+                check.update(
+                    {
+                        "expected": "killed (exit code 137), port closed",
+                        "seen": "exited, exit code 137, port 5432 closed",
+                        "ok": True,
+                    }
+                )
         proof["proved"] = True

@@ -13,13 +13,24 @@ from tests.synthetic import FaultStory, Outage, Scenario
 
 family = "seconds cut out"
 caught_by = "drawn_from_the_seed"
-base = replace(Scenario(), faults=(replace(FaultStory(), outages=(Outage(0.15, 31.0),), promoted_s=27.0, heal_s=47.0),), ends_s=85, until=(("service_restored", 120, True, 41.5), ("replicas_caught_up", 180, True, 6.4)))
+base = replace(
+    Scenario(),
+    faults=(replace(FaultStory(), outages=(Outage(0.15, 31.0),), promoted_s=27.0, heal_s=47.0),),
+    ends_s=85,
+    until=(("service_restored", 120, True, 41.5), ("replicas_caught_up", 180, True, 6.4)),
+)
+
+TIMES = {
+    "probe.csv": ("due_ns", "sent_ns", "done_ns"),
+    "ledger.csv": ("due_ns", "sent_ns", "done_ns"),
+    "samples.csv": ("asked_ns", "t_ns"),
+}
 
 
 def cut(run: Forger, from_ns: int, length_ns: int) -> set[str]:
     """Take a span out of every record of the harness and of the load; returns the keys that went with it."""
     gone = {row["key"] for row in run.payments() if from_ns <= int(row["due_ns"]) < from_ns + length_ns}
-    for name, columns in (("probe.csv", ("due_ns", "sent_ns", "done_ns")), ("ledger.csv", ("due_ns", "sent_ns", "done_ns")), ("samples.csv", ("asked_ns", "t_ns"))):
+    for name, columns in TIMES.items():
         rows = [row for row in run.table(name) if not from_ns <= int(row[columns[0]]) < from_ns + length_ns]
         for row in rows:
             for column in columns:

@@ -16,7 +16,7 @@ caught_by = "drawn_from_the_seed"
 
 
 def forge(directory: Path) -> None:
-    with Forger(directory) as run:
+    with Forger(directory):
         other = write_run(directory.parent / f"{directory.name}-other", Scenario(seed=8))
         for name in ("probe.csv", "probe.json", "ledger.csv", "ledger.json", "copies", "autopsy", "logs"):
             source, target = other / name, directory / name

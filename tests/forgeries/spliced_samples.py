@@ -16,6 +16,6 @@ caught_by = "victims_fell_silent"
 
 
 def forge(directory: Path) -> None:
-    with Forger(directory) as run:
+    with Forger(directory):
         other = write_run(directory.parent / f"{directory.name}-other", SCENARIOS["undisturbed"])
         shutil.copyfile(other / "samples.csv", directory / "samples.csv")

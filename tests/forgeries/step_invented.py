@@ -16,7 +16,12 @@ caught_by = "body"
 def forge(directory: Path) -> None:
     with Forger(directory) as run:
         at = run.before_ns + 2 * SECOND_NS
-        event = {**run.one("proof"), "kind": "step", "text": "alarm", "data": {"name": "alarm", "role": "detect", "before_ns": at, "after_ns": at, "ok": True, "error": ""}}
+        event = {
+            **run.one("proof"),
+            "kind": "step",
+            "text": "alarm",
+            "data": {"name": "alarm", "role": "detect", "before_ns": at, "after_ns": at, "ok": True, "error": ""},
+        }
         run.move(event, at)
         run.events.append(event)
         run.events.sort(key=lambda e: int(e["t_ns"]))

@@ -11,6 +11,7 @@ from tests.forger import Forger
 
 family = "thinned"
 caught_by = "drawn_from_the_seed"
+everywhere = True
 
 
 def forge(directory: Path) -> None:

@@ -11,6 +11,7 @@ from tests.forger import Forger
 
 family = "thinned"
 caught_by = "samples_are_dense"
+everywhere = True
 
 
 def forge(directory: Path) -> None:

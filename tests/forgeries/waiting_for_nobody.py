@@ -20,4 +20,4 @@ def forge(directory: Path) -> None:
     with Forger(directory) as run:
         for row in run.samples:
             if row["in_recovery"] == "0":
-                row["sync_names"] = '2 ("dc1-b","dc2-a")' 
+                row["sync_names"] = '2 ("dc1-b","dc2-a")'
