@@ -17,9 +17,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from judging.evidence import COPY_COLUMNS, Clock, seal, sha256_of, sha256_of_bytes, write_atomically
+from tests.synthetic import FaultStory, Outage, Scenario
 
 Row = dict[str, str]
 SECOND_NS = 1_000_000_000
+DEAD = {"expected": "killed (exit code 137), port closed", "seen": "exited, exit code 137, port 5432 closed", "ok": True}
+# A bank that takes a second too long: the run that most lies are told to save
+SLOW = Scenario(
+    faults=(FaultStory(outages=(Outage(0.15, 31.0),), promoted_s=27.0, heal_s=47.0),),
+    ends_s=85,
+    until=(("service_restored", 120, True, 41.5), ("replicas_caught_up", 180, True, 6.4)),
+)
 
 
 class Unfit(Exception):

@@ -66,8 +66,7 @@ def all_lies_between_plan_and_seal(case: Case) -> Iterator[str]:
 
 
 def _column(frame: pd.DataFrame | None, name: str) -> pd.Series[int]:
-    column: pd.Series[int] = pd.Series([], dtype="int64") if frame is None else frame[name]
-    return column
+    return pd.Series([] if frame is None else frame[name].to_numpy(), dtype="int64")
 
 
 def story_is_whole(case: Case) -> Iterator[str]:

@@ -5,20 +5,13 @@ The victims were sampled down before that.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-from tests.forger import Forger
-from tests.synthetic import FaultStory, Outage, Scenario
+from tests.forger import SLOW, Forger
 
 family = "shifted injection"
 caught_by = "fault_came_before_its_effect"
-base = replace(
-    Scenario(),
-    faults=(replace(FaultStory(), outages=(Outage(0.15, 31.0),), promoted_s=27.0, heal_s=47.0),),
-    ends_s=85,
-    until=(("service_restored", 120, True, 41.5), ("replicas_caught_up", 180, True, 6.4)),
-)
+base = SLOW
 
 
 def forge(directory: Path) -> None:

@@ -6,20 +6,13 @@ The first event has the hash of the plan that was registered.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
-from tests.forger import Forger
-from tests.synthetic import FaultStory, Outage, Scenario
+from tests.forger import SLOW, Forger
 
 family = "broken chain"
 caught_by = "registered plan"
-base = replace(
-    Scenario(),
-    faults=(replace(FaultStory(), outages=(Outage(0.15, 31.0),), promoted_s=27.0, heal_s=47.0),),
-    ends_s=85,
-    until=(("service_restored", 120, True, 41.5), ("replicas_caught_up", 180, True, 6.4)),
-)
+base = SLOW
 
 
 def forge(directory: Path) -> None:

@@ -5,20 +5,13 @@ The seed gives each number its payment.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-from tests.forger import SECOND_NS, Forger
-from tests.synthetic import FaultStory, Outage, Scenario
+from tests.forger import SECOND_NS, SLOW, Forger
 
 family = "seconds cut out"
 caught_by = "drawn_from_the_seed"
-base = replace(
-    Scenario(),
-    faults=(replace(FaultStory(), outages=(Outage(0.15, 31.0),), promoted_s=27.0, heal_s=47.0),),
-    ends_s=85,
-    until=(("service_restored", 120, True, 41.5), ("replicas_caught_up", 180, True, 6.4)),
-)
+base = SLOW
 
 TIMES = {
     "probe.csv": ("due_ns", "sent_ns", "done_ns"),
