@@ -12,6 +12,7 @@ from pydantic import Field
 
 from judging import intervals, outage_v1
 from judging.books import Books, audit
+from judging.crosschecks import hold_against_each_other
 from judging.evidence import Evidence, Model
 from judging.host import Host, read_host, words
 from judging.injections import Injection, injections
@@ -176,6 +177,7 @@ def measure(evidence: Evidence) -> Measurement:
     host = read_host(records) if records.version > 1 else None
     if host is not None:
         books.breaches += two_at_once(records, books.lost_keys or [])
+        hold_against_each_other(records)
     faults = [_measure_fault(records, service, host, one) for one in injected] if service is not None else []
     protection = _protection(records)
     ready = next((data for _, data in records.of("ready", Ready)), Ready())

@@ -17,6 +17,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -160,6 +161,11 @@ class Scenario:
         return f"{self.drill}-20260115T020000Z"
 
     @property
+    def lost_span_s(self) -> float:
+        """How long before the first outage the new primary had stopped receiving, when payments are lost."""
+        return 1.2 * self.lost / (1000 / self.probe_interval_ms + self.locust_rate_per_s)
+
+    @property
     def autopsy(self) -> bool:
         """The disk of a primary that died was read while it was dead, and holds what was lost."""
         return bool(self.faults) and self.faults[0].injected and self.faults[0].old in self.faults[0].down
@@ -188,7 +194,7 @@ def write_run(directory: Path, scenario: Scenario | None = None) -> Path:
     _write_copies(directory, story, payments)
     write_atomically(directory / "samples.csv", csv_text(SAMPLE_COLUMNS, _samples(story)))
     _write_events(directory, story, payments)
-    _write_logs(directory, story)
+    _write_logs(directory, story, payments)
     if story.version > 1:
         write_atomically(directory / "logs" / "door.log", door_log([*payments.probe, *payments.locust], wall))
         if story.witness:
@@ -271,7 +277,8 @@ def _plan(story: Scenario) -> Plan:
             "centers": centers,
             "links": links,
             "service": "http://127.0.0.1:8080",
-            "settings": {"lease_s": 10, "loop_wait_s": 2, "synchronous_mode": "quorum"},
+            "settings": {"lease_s": 10, "loop_wait_s": 2, "synchronous_mode": "quorum"}
+            | ({} if story.version == 1 else {"wal_sender_timeout_s": 3}),
         },
         targets=story.targets,
         load=_load(story),
@@ -294,7 +301,13 @@ def _plan(story: Scenario) -> Plan:
 def _load(story: Scenario) -> Load:
     if story.version == 1:
         return Load(probe_interval_ms=story.probe_interval_ms)
-    return Load(probe_interval_ms=story.probe_interval_ms, service_level_s=story.service_level_s)
+    # Who is answered late must have had the patience.
+    late = [outage.to_s - outage.from_s for fault in story.faults for outage in fault.outages if outage.late]
+    return Load(
+        probe_interval_ms=story.probe_interval_ms,
+        probe_timeout_s=max([3.0, *(span + 1 for span in late)]),
+        service_level_s=story.service_level_s,
+    )
 
 
 def _body(story: Scenario) -> list[Planned] | None:
@@ -353,7 +366,8 @@ class Payments:
         self.drawn = Draws(story)
         self.probe = [self._pay("probe", n, due) for n, due in enumerate(self._due(story.probe_interval_ms / 1000))]
         rate = story.locust_rate_per_s
-        self.locust = [self._pay("locust", n, due) for n, due in enumerate(self._due(1 / rate, 0.4 / rate))] if rate else []
+        turns = self._due(1 / rate, 0.4 / rate) if rate else []
+        self.locust = [self._pay("locust", n, due) for n, due in enumerate(turns)] if story.version == 1 else self._in_turn(turns)
         self.committed = self._commit()
 
     def _due(self, every_s: float, jitter_s: float = 0.0) -> list[int]:
@@ -375,6 +389,15 @@ class Payments:
         if row.due_ns < ns(BASELINE_ENDS_S) and self.dice.random() > self.story.baseline_share:
             row.status, row.outcome = 503, "refused"
         return row
+
+    def _in_turn(self, turns: Sequence[int]) -> list[Row]:
+        """Customers take turns; who still waits for an answer misses its turn."""
+        theirs: list[list[Row]] = [[] for _ in range(self.drawn.customers)]
+        for turn, due in enumerate(turns):
+            who = turn % len(theirs)
+            if not theirs[who] or theirs[who][-1].done_ns < due:
+                theirs[who].append(self._pay("locust", who, due))
+        return [row for rows in theirs for row in rows]
 
     def _as_in_version_2(self, row: Row, source: str, number: int) -> None:
         """Its key, accounts and amount follow from the seed; the latest of the probe is as late as its count says."""
@@ -415,6 +438,8 @@ class Payments:
                 row.committed_ns = max(row.sent_ns, row.done_ns - 1_000_000)
                 if row.outcome == "unknown":
                     row.committed_ns = max(row.sent_ns, min(row.sent_ns + 1_000_000, begins))
+                    if self.story.lost:  # what came after lost payments can only stand when the new primary did it
+                        row.committed_ns = ns(self.story.faults[0].at_s + self.story.faults[0].promoted_s + 0.01)
             own += [
                 Row(f"observer-{n:04d}", 0, 0, ns(22 + n), 201, "acknowledged", "A0002", "A0003", 7)
                 for n in range(self.story.observer_payments)
@@ -432,17 +457,18 @@ class Draws:
         self.customer = [random.Random(f"{story.seed}-customer-{n}") for n in range(self.customers)]
         for choice in self.customer:
             choice.uniform(0, 1)
+        self.number = [count() for _ in self.customer]
         self.looks = 0
 
     def of_probe(self, number: int) -> tuple[str, str, str, int]:
         return (f"{self.run_id}-p-{number:07d}", *self._draw(self.probe))
 
-    def of_customer(self, number: int) -> tuple[str, str, str, int]:
-        who, choice = number % self.customers, self.customer[number % self.customers]
+    def of_customer(self, who: int) -> tuple[str, str, str, int]:
+        choice = self.customer[who]
         while choice.random() >= self.pay_share:
             choice.choice(self.accounts)
             self.looks += 1
-        return (f"{self.run_id}-c-{who}-{number // self.customers:07d}", *self._draw(choice))
+        return (f"{self.run_id}-c-{who}-{next(self.number[who]):07d}", *self._draw(choice))
 
     def _draw(self, choice: random.Random) -> tuple[str, str, int]:
         debit, credit = choice.sample(self.accounts, 2)
@@ -546,7 +572,9 @@ class Databases:
 
     def down(self, node: str, t_ns: int) -> bool:
         return any(
-            node in f.down and ns(f.at_s + 0.15) <= t_ns < (ns(f.at_s + f.heal_s + 4) if f.heal_s else 1 << 62)
+            node in f.down
+            and (f.proved is not False or self.story.version == 1)  # what is not proved did not happen
+            and ns(f.at_s + 0.15) <= t_ns < (ns(f.at_s + f.heal_s + 4) if f.heal_s else 1 << 62)
             for f in self.faults
         )
 
@@ -563,6 +591,10 @@ class Databases:
         lag_ns = 40_000_000 if node.startswith("dc3") else 2_000_000
         primary, _ = self.reign(t_ns)
         died = max(since for since, _, _ in self.reigns if since <= t_ns)
+        if self.story.version > 1 and self.story.lost and self.faults and node == self.faults[0].new:
+            fell_behind = ns(self.faults[0].at_s + self.faults[0].outages[0].from_s - self.story.lost_span_s)
+            if fell_behind <= t_ns < ns(self.faults[0].at_s + self.faults[0].promoted_s):
+                return self.lsn(fell_behind)
         return self.lsn(t_ns - lag_ns) if primary else self.lsn(died - lag_ns)
 
 
@@ -629,12 +661,13 @@ def _write_events(directory: Path, story: Scenario, payments: Payments) -> None:
          store="region-a", leader=first, seen_before_ns=ns(8.9))  # fmt: skip
     tell(10.2, "leader_key", "dc3-a holds the standby leader key.", "dcs",
          store="region-b", leader="dc3-a", seen_before_ns=ns(10.0))  # fmt: skip
-    tell(11.0, "primary", f"{first} is the primary.", node=first, roles=_roles(first, ()))
+    tell(11.0 if story.version == 1 else 15.2, "primary", f"{first} is the primary.", node=first, roles=_roles(first, ()))
     tell(18.3, "ready", "First payment after 14.2 s, full redundancy after 18.1 s.",
          first_payment_s=14.2, full_redundancy_s=18.1)  # fmt: skip
     tell(18.5, "phase", "The steady state is proved.", name="steady")
     tell(18.6, "reach", "Every center reaches every other.", moment="before", cells=_cells(()))
-    _tell_load(tell, story, 18.9, 18.95, "load_started", "starts")
+    started_s = (18.9, 18.95) if story.version == 1 else (19.05, 19.06)
+    _tell_load(tell, story, *started_s, "load_started", "starts")
     tell(20.0, "phase", "The baseline is taken.", name="baseline")
     tell(25.0, "baseline", "Undisturbed for 5 s.", from_ns=ns(BASELINE_S), to_ns=ns(BASELINE_ENDS_S))
     if story.faults:
@@ -699,7 +732,7 @@ def _tell_fault(tell: Callable[..., None], fault_id: str, fault: FaultStory, ver
     at = fault.at_s
     tell(at - 0.03, "intent", f"{fault.name} of {fault.target} is about to be injected.", id=fault_id, name=fault.name,
          target=fault.target, args=_arguments(fault.name, fault.target) if version > 1 else {},
-         effect={"down": list(fault.down), "cut": list(fault.cut)},
+         effect={"down": list(fault.down), "cut": list(fault.cut if version == 1 else _cut(fault))},
          undo=f"start {', '.join(fault.down) or 'nothing'}")  # fmt: skip
     if not fault.injected:
         return
@@ -713,7 +746,7 @@ def _tell_fault(tell: Callable[..., None], fault_id: str, fault: FaultStory, ver
              moment="during", cells=_cells(lost))  # fmt: skip
     if fault.damage_s is not None:
         tell(at + fault.damage_s, "damage", f"A scrub found damage on {fault.old}.", node=fault.old, pages=["entries page 0"])
-    _tell_takeover(tell, fault)
+    _tell_takeover(tell, fault, version)
     for step in fault.steps:
         tell(at + step.to_s, "step", f"{step.name} took {step.to_s - step.from_s:.1f} s.", name=step.name,
              role=step.role, before_ns=ns(at + step.from_s), after_ns=ns(at + step.to_s), ok=step.ok,
@@ -730,7 +763,7 @@ def _tell_fault(tell: Callable[..., None], fault_id: str, fault: FaultStory, ver
         tell(at + fault.heal_s + 5, "reach", "Center to center, after the fault.", moment="after", cells=_cells(()))
 
 
-def _tell_takeover(tell: Callable[..., None], fault: FaultStory) -> None:
+def _tell_takeover(tell: Callable[..., None], fault: FaultStory, version: int) -> None:
     at = fault.at_s
     if fault.new == fault.old:
         return
@@ -740,7 +773,8 @@ def _tell_takeover(tell: Callable[..., None], fault: FaultStory) -> None:
     if fault.leader_new_s is not None:
         tell(at + fault.leader_new_s, "leader_key", f"{fault.new} holds the leader key.", "dcs",
              store="region-a", leader=fault.new, seen_before_ns=ns(at + fault.leader_new_s - 0.2))  # fmt: skip
-    tell(at + 0.4, "primary", "No primary.", node=None, roles=_roles(None, fault.down))
+    gone_s = 0.4 if version == 1 else 0.25 + (fault.outages[0].from_s if fault.outages else 0.15)
+    tell(at + gone_s, "primary", "No primary.", node=None, roles=_roles(None, fault.down))
     tell(at + fault.promoted_s + 0.25, "primary", f"{fault.new} is the primary.",
          node=fault.new, roles=_roles(fault.new, fault.down))  # fmt: skip
 
@@ -758,13 +792,22 @@ def _lost_centers(fault: FaultStory) -> tuple[str, ...]:
     return tuple(c for c in ("dc1", "dc2", "dc3") if all(n in fault.down for n in NODES if n.startswith(c)))
 
 
+def _cut(fault: FaultStory) -> tuple[str, ...]:
+    """What a fault cuts: unless the story says which, the paths of the centers that lost power."""
+    dark = _lost_centers(fault)
+    links = [f"{a}->{b}" for a in ("dc1", "dc2", "dc3") for b in ("dc1", "dc2", "dc3") if a != b and {a, b} & set(dark)]
+    return fault.cut or (*links, *(f"door->{center}" for center in dark))
+
+
 def _victim(subject: str, fault: FaultStory) -> dict[str, Any]:
     """What was read back from a victim: of a death its exit code, of a cut its packets."""
     happened = bool(fault.proved)
     if subject in fault.down:
         expected = "killed (exit code 137), port closed"
         seen = "exited, exit code 137, port 5432 closed" if happened else "running, exit code 0, port 5432 open"
-    elif subject in fault.cut:
+    elif fault.name == "PlannedSwitchover":
+        expected = seen = "primary" if subject == fault.new else "standby"
+    elif subject in _cut(fault):
         expected, seen = "packets dropped", "17 packets dropped" if happened else "no rule"
     else:
         expected, seen = "changed", "changed" if happened else "as before"
@@ -779,7 +822,8 @@ def _checks(fault: FaultStory, version: int) -> list[dict[str, Any]]:
         for v in victims
     ]  # fmt: skip
     if version > 1:
-        checks = [_victim(v, fault) for v in victims]
+        moved = [fault.new, fault.old] if fault.name == "PlannedSwitchover" else []
+        checks = [_victim(v, fault) for v in moved or [*fault.down, *_cut(fault)] or [fault.target]]
     return checks + [
         {"subject": n, "side": "bystander", "expected": "answers", "seen": "answers", "ok": True}
         for n in NODES
@@ -787,7 +831,7 @@ def _checks(fault: FaultStory, version: int) -> list[dict[str, Any]]:
     ]
 
 
-def _write_logs(directory: Path, story: Scenario) -> None:
+def _write_logs(directory: Path, story: Scenario, payments: Payments) -> None:
     lines: dict[str, list[tuple[float, str]]] = {}
     some = (*POSTGRES, "dc1-etcd", "dc2-etcd", "dc3-etcd", "dc1-haproxy", "dc2-haproxy", "dc1-bank", "dc2-bank")
     for node in some if story.version == 1 else NODES:
@@ -795,6 +839,11 @@ def _write_logs(directory: Path, story: Scenario) -> None:
     for f in (f for f in story.faults if f.injected and f.new != f.old):
         at = f.at_s
         gone, leads = at + (f.leader_gone_s or 1), at + (f.leader_new_s or 2)
+        home = "dc2"
+        if story.version > 1:
+            home = f.new.split("-")[0]
+            leads = at + (f.leader_new_s or f.promoted_s - 1)
+            lines[f.new] += _promotion(f, leads, payments)
         lines[f.new] += [
             (at + 0.3, "FATAL:  could not receive data from WAL stream: server closed the connection unexpectedly"),
             (gone + 0.1, "INFO: Got response from dc2-b: {\"role\": \"replica\", \"timeline\": 1}"),
@@ -802,18 +851,32 @@ def _write_logs(directory: Path, story: Scenario) -> None:
             (leads + 0.3, "LOG:  received promote request"),
             (at + f.promoted_s, "LOG:  database system is ready to accept connections"),
         ]  # fmt: skip
-        lines["dc2-etcd"] += [(at + 1.2, "raft: 2 is starting a new election at term 2"), (gone, "lease expired")]
-        lines["dc2-haproxy"] += [
+        lines[f"{home}-etcd"] += [(at + 1.2, "raft: 2 is starting a new election at term 2"), (gone, "lease expired")]
+        lines[f"{home}-haproxy"] += [
             (at + 2.1, f"Server postgres/{f.old} is DOWN, reason: Layer4 timeout"),
             (at + f.promoted_s + 1.0, f"Server postgres/{f.new} is UP, reason: Layer7 check passed"),
         ]
-        lines["dc2-bank"] += [(at + f.promoted_s + 1.4, f"writes go to {f.new}")]
+        lines[f"{home}-bank"] += [(at + f.promoted_s + 1.4, f"writes go to {f.new}")]
+    bases = Databases(story)
+    for node in POSTGRES if story.version > 1 else ():  # Patroni's loop goes on as long as its node is up
+        beats = (20.0 + 5 * n for n in range(round((story.ends_s - 12) / 5)))
+        lines[node] += [(at, f"INFO: no action. I am ({node})") for at in beats if not bases.down(node, ns(at))]
     for f in story.faults if story.version > 1 else ():
         for node in f.down if f.heal_s is not None and f.injected else ():
             lines[node] += [(f.at_s + f.heal_s + 4.0, "starting again")]  # type: ignore[operator]
     for node, told in lines.items():
         stamped = [f"{wall(ns(at))[:-1]}000Z {text}" for at, text in sorted(told)]
         write_atomically(directory / "logs" / f"{node}.log", "\n".join(stamped) + "\n")
+
+
+def _promotion(fault: FaultStory, leads_s: float, payments: Payments) -> list[tuple[float, str]]:
+    """What PostgreSQL tells of its promotion: the last commit that it had received is that of its predecessor's time."""
+    theirs = [t for row in payments.committed if (t := row.committed_ns or row.done_ns) < ns(fault.at_s + fault.promoted_s)]
+    last = wall(max(theirs))[:-1].replace("T", " ")
+    return [
+        (leads_s + 0.03, f"LOG:  last completed transaction was at log time {last}+00"),
+        (leads_s + 0.04, "LOG:  selected new timeline ID: 2"),
+    ]
 
 
 # What others wrote down: the front door, and the witness on the host

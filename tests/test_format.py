@@ -238,7 +238,7 @@ def sealed_anew(directory: Path, node: str, change: Callable[[str], str]) -> lis
 
 
 def test_a_payment_under_a_key_that_is_nobodys_is_a_doubt(tmp_path: Path) -> None:
-    directory = write_run(tmp_path / "run", Scenario(ends_s=50))
+    directory = write_run(tmp_path / "run", Scenario())
     assert measure(Evidence(directory)).doubts == []
 
     def rename(text: str) -> str:

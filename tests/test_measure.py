@@ -612,13 +612,16 @@ def test_an_unsealed_run_is_a_doubt(base: Base) -> None:
 
 
 def test_another_plan_than_the_registered_one_is_a_doubt(base: Base) -> None:
-    measured = damaged(base, corrupted("plan.json", lambda b: b.replace(b'"rto_s": 30', b'"rto_s": 300')))
+    measured = damaged(base, corrupted("plan.json", lambda b: b.replace(b'"lost_transactions": 0', b'"lost_transactions": 9')))
     assert measured.doubts == ["plan.json is not the plan that was registered: its SHA-256 differs from events.jsonl's."]
 
 
 def test_a_cut_last_line_of_events_is_a_doubt_and_the_rest_is_read(base: Base) -> None:
     measured = damaged(base, corrupted("events.jsonl", lambda b: b[:-40]))
-    assert measured.doubts == ["events.jsonl ends in the middle of a line: the harness did not end in order."]
+    assert measured.doubts == [
+        "events.jsonl ends in the middle of a line: the harness did not end in order.",
+        "events.jsonl has no phase seal; every run that ends in order has.",
+    ]
     assert measured.rto_s is not None
 
 

@@ -1,0 +1,209 @@
+"""What stands in the bank, and what the databases' own logs and dead disks say, against the ledgers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pandas as pd
+
+from judging.books import OBSERVER_PREFIX
+from judging.crosschecks.case import BUSY_NS, CLOCK_NS, Case, Fault, first_few, wall_ns
+from judging.records import AutopsyDone
+
+# PostgreSQL tells this when a standby becomes a primary: the time of the last commit that it had received.
+LAST_RECEIVED = re.compile(r"last completed transaction was at log time (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?[+-]\d\d)")
+PROMOTED = re.compile(r"selected new timeline ID: (\d+)")
+
+
+def committed_when_told(case: Case) -> Iterator[str]:
+    """A payment is committed after it was sent; one that was acknowledged, before its answer came."""
+    if case.plan is None or case.stands is None:
+        return
+    both = case.payments.merge(case.stands.drop_duplicates("key")[["key", "committed_at"]], on="key")
+    if both.empty:
+        return
+    committed = case.at_all_ns(both["committed_at"])
+    early = committed < both["sent_ns"] - CLOCK_NS
+    # An answer that never came says nothing about when it was committed.
+    late = (both["outcome"] == "acknowledged") & (committed > both["done_ns"] + CLOCK_NS)
+    for wrong, words in ((early, "before its ledger says it was sent"), (late, "after its ledger says it was acknowledged")):
+        if wrong.any():
+            key = both["key"][wrong].iloc[0]
+            yield f"{int(wrong.sum())} payments were committed on {case.authority} (committed_at) {words}, the first {key}."
+
+
+def committed_by_a_primary(case: Case) -> Iterator[str]:
+    """What stands on the new primary from its predecessor's time is no younger than the last commit that it had received."""
+    if case.plan is None or case.stands is None:
+        return
+    committed = case.at_all_ns(case.stands["committed_at"])
+    ours = ~case.stands["key"].str.startswith(OBSERVER_PREFIX)
+    for node, received_ns, promoted_ns in _takeovers(case):
+        if received_ns is None:
+            if case.baseline is not None and promoted_ns > case.baseline.to_ns:
+                yield (
+                    f"logs/{node}.log tells a promotion at {case.since_start(promoted_ns)}, and not which commit was the"
+                    " last that it had received."
+                )
+            continue
+        # Between the two nobody could commit anything that the new primary would have.
+        wrong = ours & (committed > received_ns) & (committed < promoted_ns)
+        if wrong.any():
+            key = case.stands["key"][wrong].iloc[0]
+            yield (
+                f"{int(wrong.sum())} payments on {case.authority} were committed after the last commit that {node} had"
+                " received when it took"
+                f" over (its log: {case.since_start(received_ns)}), the first {key}."
+            )
+
+
+def _takeovers(case: Case) -> Iterator[tuple[str, int | None, int]]:
+    """Each promotion that a database's log tells: the node, its last received commit, and when it began to write.
+
+    Times as the log says them, to the microsecond and the millisecond, less and more the grain of the clocks' pair.
+    """
+    for node in case.databases:
+        received: int | None = None
+        for t_ns, words in case.log(node):
+            if last := LAST_RECEIVED.search(words):
+                received = case.at_ns(wall_ns(f"{last[1]}:00")) + 1000
+            elif PROMOTED.search(words):
+                yield node, received, t_ns - CLOCK_NS
+                received = None
+
+
+def dead_disks_and_ledgers(case: Case) -> Iterator[str]:
+    """A dead disk holds what its primary acknowledged, nothing that was refused, and nothing from after its death."""
+    payments = case.payments
+    for node, disk in case.dead_disks.items():
+        fault = _killed(case, node)
+        if fault is None:
+            yield f"autopsy/{node}.payments.csv.gz was read off a dead node's disk; no fault's effect has {node} down."
+            continue
+        died_ns = fault.after_ns + BUSY_NS
+        committed = case.at_all_ns(disk["committed_at"])
+        if (late := committed > died_ns).any():
+            yield (
+                f"autopsy/{node}.payments.csv.gz: {int(late.sum())} payments were committed after fault {fault.id} had"
+                f" killed {node},"
+                f" the first {disk['key'][late].iloc[0]}."
+            )
+        refused = payments["key"][(payments["outcome"] == "refused") & payments["key"].isin(disk["key"])].tolist()
+        if refused:
+            yield f"{len(refused)} payments are refused in the ledgers, and stand on {node}'s dead disk: {first_few(refused)}."
+        if node != _primary_before(case, fault):
+            continue
+        told = payments[(payments["outcome"] == "acknowledged") & (payments["done_ns"] < fault.before_ns)]
+        absent = told["key"][~told["key"].isin(disk["key"])].tolist()
+        if absent:
+            yield (
+                f"{len(absent)} payments were acknowledged before fault {fault.id} and are not on the disk of {node}, the"
+                " primary then:"
+                f" {first_few(absent)}."
+            )
+        yield from _unanswered(case, fault, node, disk, committed)
+
+
+def _unanswered(case: Case, fault: Fault, node: str, disk: pd.DataFrame, committed: pd.Series[int]) -> Iterator[str]:
+    """Committed over a second before the fault, in a bank that answered, and yet nobody was told."""
+    old = disk[committed < fault.before_ns - BUSY_NS]["key"]
+    payments = case.payments
+    wrong = payments["key"][(payments["outcome"] == "unknown") & payments["key"].isin(old)].tolist()
+    if wrong:
+        yield (
+            f"{len(wrong)} payments without an answer stand on {node}'s dead disk, committed over 1 s before fault"
+            f" {fault.id}: {first_few(wrong)}."
+        )
+
+
+def same_commit_on_every_copy(case: Case) -> Iterator[str]:
+    """A commit has one time: a payment's row is the same on a dead disk and on the authority."""
+    if case.stands is None:
+        return
+    for node, disk in case.dead_disks.items():
+        both = disk.merge(case.stands, on="key", suffixes=("_dead", "_stands"))
+        columns = ("debit", "credit", "amount_minor", "committed_at")
+        wrong = pd.concat([both[f"{c}_dead"] != both[f"{c}_stands"] for c in columns], axis=1).any(axis=1)
+        if len(both) and wrong.any():
+            yield (
+                f"{int(wrong.sum())} payments stand on {case.authority} otherwise than on {node}'s dead disk, the first"
+                f" {both['key'][wrong].iloc[0]}."
+            )
+
+
+def every_dead_primary_was_opened(case: Case) -> Iterator[str]:
+    """The disk of a primary that died is read: what it held and its successor lacks is what may be lost."""
+    told = {data.node for _, data in case.records.of("autopsy", AutopsyDone)}
+    for fault in case.faults:
+        primary = _primary_before(case, fault)
+        if primary in fault.effect.down and primary not in told and fault.heal_ns is not None:
+            yield f"Fault {fault.id} killed the primary {primary}; no autopsy event says what its disk holds."
+
+
+def log_ends_on_the_dead_disk(case: Case) -> Iterator[str]:
+    """No sample saw the dead primary write beyond the end of its log, and its successor received no more than that."""
+    samples = case.records.samples
+    if samples is None:
+        return
+    for event, data in case.records.of("autopsy", AutopsyDone):
+        fault = _killed(case, data.node)
+        if fault is None or data.end_lsn is None:
+            continue
+        of_it = samples[(samples["node"] == data.node) & (samples["t_ns"] <= fault.before_ns) & samples["flush_lsn"].notna()]
+        writing = of_it[of_it["in_recovery"].eq(0).fillna(False)]
+        if len(writing) and int(writing["flush_lsn"].max()) > data.end_lsn:
+            yield (
+                f"samples.csv saw {data.node} write to {int(writing['flush_lsn'].max())} before fault {fault.id}; by the"
+                " autopsy (events.jsonl"
+                f" seq {event.seq}) the log on its disk ends at {data.end_lsn}."
+            )
+
+
+def receipts_cover_what_stands(case: Case) -> Iterator[str]:
+    """What the new primary has of its predecessor's time lies within the log that samples saw it receive."""
+    samples = case.records.samples
+    if case.plan is None or samples is None or case.stands is None:
+        return
+    committed = case.at_all_ns(case.stands["committed_at"])
+    for fault in case.faults:
+        old = _primary_before(case, fault)
+        if old is None or old not in fault.effect.down:
+            continue
+        until_ns = fault.heal_ns if fault.heal_ns is not None else 1 << 62
+        after = samples[(samples["asked_ns"] > fault.after_ns) & (samples["t_ns"] < until_ns)]
+        new = after[after["in_recovery"].eq(0).fillna(False) & (after["node"] != old)]
+        if new.empty:
+            continue
+        node, promoted_ns = str(new["node"].iloc[0]), int(new["t_ns"].min())
+        waiting = after[(after["node"] == node) & after["in_recovery"].eq(1).fillna(False) & (after["t_ns"] < promoted_ns)]
+        written = samples[
+            (samples["node"] == old) & samples["in_recovery"].eq(0).fillna(False) & (samples["t_ns"] <= fault.before_ns)
+        ]
+        if waiting["flush_lsn"].dropna().empty:
+            continue
+        received = int(waiting["flush_lsn"].max())
+        beyond = written[written["flush_lsn"] > received]
+        if beyond.empty:
+            continue
+        from_ns = int(beyond["t_ns"].min()) + CLOCK_NS
+        wrong = (committed > from_ns) & (committed < fault.after_ns)
+        if wrong.any():
+            yield (
+                f"{int(wrong.sum())} payments on {case.authority} were committed after {case.since_start(from_ns)}, when"
+                f" {old} wrote beyond all"
+                f" that samples.csv saw {node} receive ({received}), the first {case.stands['key'][wrong].iloc[0]}."
+            )
+
+
+def _killed(case: Case, node: str) -> Fault | None:
+    return next((fault for fault in case.faults if node in fault.effect.down), None)
+
+
+def _primary_before(case: Case, fault: Fault) -> str | None:
+    """The primary before a fault, as samples saw it."""
+    samples = case.records.samples
+    if samples is None:
+        return None
+    writing = samples[(samples["t_ns"] <= fault.before_ns) & samples["in_recovery"].eq(0).fillna(False)]
+    return None if writing.empty else str(writing.sort_values("t_ns")["node"].iloc[-1])

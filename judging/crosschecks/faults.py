@@ -1,0 +1,304 @@
+"""Each fault against its name, its victims' own words, and what customers saw before it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from judging.crosschecks.case import BUSY_NS, SECOND_NS, Case, Fault, first_few
+from judging.records import Check
+
+DEATHS = ("CenterPowerLoss", "RegionLoss", "NodeKilled")
+DEAD = re.compile(r"^exited, exit code 137, port \d+ closed$")
+DROPPED = re.compile(r"^(?:rule in place, )?(\d+) packets dropped$")
+FLIPPED = re.compile(r"^bytes ([0-9a-f]+) \(were ([0-9a-f]+)\)$")
+FAILED_SHARE_MAX = 0.05  # as the baseline: 95 % of the payments due are acknowledged in a bank that is in order
+FAILED_MIN = 3
+RESUMES_NS = 15 * SECOND_NS  # a container's first words, on a machine that starts five at once
+ABSENT_NS = 8 * SECOND_NS  # Patroni restarts a copy by itself when it must follow another primary; that takes less
+COMES_BACK_NS = 30 * SECOND_NS
+
+
+def effect_follows_from_the_target(case: Case) -> Iterator[str]:
+    """A fault's name and target say what must be down and cut: an effect that is narrower hides a victim."""
+    for fault in case.faults:
+        wanted = _effect(case, fault)
+        if wanted is None:
+            continue
+        down, cut = wanted
+        for seen, expected, word in ((set(fault.effect.down), down, "down"), (set(fault.effect.cut), cut, "cut")):
+            if seen != expected:
+                yield (
+                    f"Fault {fault.id}: {fault.name} of {fault.target}"
+                    f" must have {word}: {', '.join(sorted(expected)) or 'nothing'},"
+                    " by the"
+                    f" topology of plan.json; its intent says {', '.join(sorted(seen)) or 'nothing'}."
+                )
+
+
+def _effect(case: Case, fault: Fault) -> tuple[set[str], set[str]] | None:
+    """What a fault of ours does, by the plan's topology; None for a fault of another name."""
+    if fault.name in ("PlannedSwitchover", "BitsFlipped"):
+        return set(), set()
+    if fault.name == "NodeKilled":
+        return {fault.target}, set()
+    if fault.name == "LinkBlackholed":
+        one, both, other = fault.target.partition("<->")
+        return set(), {f"{one}->{other}", f"{other}->{one}"} if both else {fault.target}
+    if fault.name not in DEATHS or case.plan is None:
+        return None
+    centers = [c for c in case.plan.topology.get("centers", []) if fault.target in (c["name"], c["region"])]
+    names = {c["name"] for c in centers}
+    links = {
+        f"{link['source']}->{link['target']}"
+        for link in case.plan.topology.get("links", [])
+        if {link["source"], link["target"]} & names
+    }
+    return {node["name"] for c in centers for node in c["nodes"]}, links | {f"door->{name}" for name in names}
+
+
+def proof_is_of_its_kind(case: Case) -> Iterator[str]:
+    """A death is proved by its exit code, a cut by its rule and packets; `ok` follows from what was expected and seen."""
+    for fault in (f for f in case.faults if f.proof is not None):
+        assert fault.proof is not None
+        for check in fault.proof.checks:
+            if (wrong := _unlike(fault, check)) is not None:
+                yield f"Fault {fault.id}, proof of {check.subject}: {wrong}, seen {check.seen!r}; the check says ok."
+        yield from _too_few(fault)
+
+
+def _unlike(fault: Fault, check: Check) -> str | None:
+    """What is wrong with a check that says ok."""
+    seen = str(check.seen)
+    if not check.ok:
+        return None
+    if check.side == "bystander":
+        return None if check.seen == check.expected else f"expected {check.expected!r} of a bystander"
+    if check.subject in fault.effect.down and fault.name in DEATHS:
+        return None if DEAD.match(seen) else "expected exit code 137 of a killed node and a closed port"
+    if check.subject in fault.effect.cut:
+        dropped = DROPPED.match(seen)
+        # A dead center sends nothing: there the rule alone is the proof.
+        enough = dropped is not None and (int(dropped[1]) > 0 or fault.name in DEATHS)
+        return None if enough else "expected a rule that dropped packets on a cut path"
+    if flipped := FLIPPED.match(str(check.expected)):
+        complement = bytes(b ^ 0xFF for b in bytes.fromhex(flipped[2])).hex()
+        fits = flipped[1] == complement and seen == f"bytes {complement}"
+        return None if fits else f"expected the complement of {flipped[2]}"
+    if check.subject.startswith("datagrams "):
+        arrived = {"none arrives": "none arrived", "arrive": "arrived"}.get(str(check.expected))
+        return None if seen == arrived else f"expected {check.expected!r}"
+    if fault.name == "PlannedSwitchover":
+        return None if check.seen == check.expected else f"expected {check.expected!r}"
+    return None
+
+
+def _too_few(fault: Fault) -> Iterator[str]:
+    assert fault.proof is not None
+    victims = [check for check in fault.proof.checks if check.side == "victim"]
+    wanted = {"LinkBlackholed": len(fault.effect.cut) + 2, "PlannedSwitchover": 2, "BitsFlipped": 1}.get(fault.name, 0)
+    if len(victims) < wanted:
+        yield f"Fault {fault.id}: the proof of {fault.name} has {wanted} checks of its victims; {len(victims)} are there."
+
+
+def victims_fell_silent(case: Case) -> Iterator[str]:
+    """A dead node answers no sample and writes no log until it is healed."""
+    samples = case.records.samples
+    for fault in (f for f in case.faults if f.proof is not None and f.proof.proved):
+        until_ns = fault.heal_ns if fault.heal_ns is not None else case.records.events[-1].t_ns
+        from_ns = fault.after_ns + BUSY_NS
+        for node in fault.effect.down:
+            if samples is not None and node in case.databases:
+                theirs = samples[samples["node"] == node]
+                answered = theirs[(theirs["asked_ns"] > from_ns) & (theirs["t_ns"] < until_ns) & (theirs["ok"] == 1)]
+                if len(answered):
+                    at = case.since_start(int(answered["t_ns"].iloc[0]))
+                    yield (
+                        f"Fault {fault.id} has {node} down by its proof; samples.csv has {len(answered)} answers of it, the"
+                        f" first at {at}."
+                    )
+            if fault.name not in DEATHS:
+                continue
+            spoke = [t_ns for t_ns, _ in case.log(node) if from_ns < t_ns < until_ns]
+            if spoke:
+                yield (
+                    f"Fault {fault.id} killed {node} by its proof; logs/{node}.log"
+                    f" goes on, {len(spoke)} lines from {case.since_start(spoke[0])}"
+                    " on."
+                )
+
+
+def logs_resume_with_the_heal(case: Case) -> Iterator[str]:
+    """A dead database writes its log again once it is healed, and not long after."""
+    ended = {str(event.data.get("id")): event.t_ns for event in case.told("healed") if event.data.get("ok")}
+    for fault in (f for f in case.faults if f.name in DEATHS and f.id in ended):
+        for node in (n for n in fault.effect.down if n in case.databases):
+            again = [t_ns for t_ns, _ in case.log(node) if t_ns > fault.after_ns + BUSY_NS]
+            until_ns = again[0] if again else case.records.events[-1].t_ns  # the run may end before it comes back
+            if until_ns > ended[fault.id] + RESUMES_NS:
+                seen = f"goes on at {case.since_start(again[0])}" if again else "never goes on"
+                yield (
+                    f"Fault {fault.id} was healed by {case.since_start(ended[fault.id])} (events.jsonl); logs/{node}.log {seen}."
+                )
+
+
+def nobody_else_was_down(case: Case) -> Iterator[str]:
+    """A database that no fault took down, and no step worked on, answers: else somebody did something that no record tells."""
+    samples = case.records.samples
+    if samples is None or case.baseline is None or case.records.probe_count is None:
+        return
+    excused = list(_excused(case))
+    for node in case.databases:
+        theirs = samples[(samples["node"] == node) & (samples["t_ns"] > case.baseline.from_ns)].sort_values("t_ns")
+        theirs = theirs[theirs["t_ns"] < case.records.probe_count.stopped_ns]
+        since: int | None = None
+        for t_ns, ok in zip(theirs["t_ns"].tolist(), theirs["ok"].tolist(), strict=True):
+            if ok == 1 or any(start <= t_ns <= end for start, end, which in excused if node in which):
+                since = None
+                continue
+            since = t_ns if since is None else since
+            if t_ns - since > ABSENT_NS:
+                yield (
+                    f"samples.csv: {node} did not answer from {case.since_start(since)} on;"
+                    " no fault, heal or step of events.jsonl"
+                    " was at work on it."
+                )
+                break
+
+
+def _excused(case: Case) -> Iterator[tuple[int, int, set[str]]]:
+    """When which database may be down: its fault and the time to come back, every step, every change of primary."""
+    everybody = set(case.databases)
+    ended = {str(event.data.get("id")): event.t_ns for event in case.told("healed")}
+    for fault in case.faults:
+        end = ended.get(fault.id, fault.heal_ns if fault.heal_ns is not None else 1 << 62)
+        yield fault.before_ns, end + COMES_BACK_NS, set(fault.effect.down)
+        if not fault.effect.down:  # a cut, a switchover, a damage: whoever it touches may be started again
+            yield fault.before_ns, end + COMES_BACK_NS, everybody
+    for event in case.told("step"):
+        yield int(event.data.get("before_ns", event.t_ns)), event.t_ns + COMES_BACK_NS, everybody
+    for event in case.told("primary"):
+        yield event.t_ns - COMES_BACK_NS, event.t_ns + COMES_BACK_NS, everybody if event.data.get("node") is None else set()
+
+
+def fault_came_before_its_effect(case: Case) -> Iterator[str]:
+    """`before_ns` is the last moment before: no victim was down already then."""
+    samples = case.records.samples
+    if samples is None:
+        return
+    for fault in case.faults:
+        for node in (n for n in fault.effect.down if n in case.databases):
+            theirs = samples[samples["node"] == node].sort_values("t_ns")
+            times, answered = theirs["t_ns"].to_numpy(), (theirs["ok"] == 1).to_numpy()
+            after = np.flatnonzero(times >= fault.after_ns)
+            if not len(after) or answered[after[0]]:
+                continue
+            first = int(after[0])
+            while first > 0 and not answered[first - 1]:
+                first -= 1
+            if times[first] < fault.before_ns:
+                yield (
+                    f"Fault {fault.id} is said to have come after {case.since_start(fault.before_ns)}; samples.csv has its"
+                    f" victim {node} down"
+                    f" from {case.since_start(int(times[first]))} on."
+                )
+
+
+def order_before_the_first_fault(case: Case) -> Iterator[str]:
+    """From the baseline to the first fault the bank is in order: what goes wrong there belongs to a fault that came earlier."""
+    probe = case.records.probe
+    if probe is None or case.baseline is None or not case.faults:
+        return
+    from_ns, before_ns = case.baseline.from_ns, case.faults[0].before_ns
+    # Payments that were in flight when the fault came may fail; a fast bank has few of them.
+    ours = probe[(probe["due_ns"] >= from_ns) & (probe["due_ns"] < before_ns - SECOND_NS // 2)]
+    failed = ours[ours["outcome"] != "acknowledged"]["due_ns"].sort_values().to_numpy()
+    for due in failed:
+        among = ours[(ours["due_ns"] >= due) & (ours["due_ns"] < due + SECOND_NS)]
+        bad = int((among["outcome"] != "acknowledged").sum())
+        if bad >= FAILED_MIN and bad > FAILED_SHARE_MAX * len(among):
+            yield (
+                f"probe.csv: {bad} of {len(among)} payments due from {case.since_start(int(due))} on failed, before fault"
+                f" {case.faults[0].id} came"
+                f" at {case.since_start(before_ns)} by events.jsonl."
+            )
+            break
+    told = probe[(probe["outcome"] == "acknowledged") & (probe["done_ns"] >= from_ns)]["done_ns"].sort_values().to_numpy()
+    early = np.append(told[told < before_ns], before_ns)
+    pauses = np.diff(early)
+    # Twice what a busy machine may hold up: shorter ones may be the host's.
+    if len(pauses) and pauses.max() > 2 * BUSY_NS:
+        start = int(early[int(pauses.argmax())])
+        yield (
+            f"probe.csv: nothing was acknowledged for {pauses.max() / 1e9:.1f} s from {case.since_start(start)} on,"
+            f" before fault {case.faults[0].id}"
+            f" came at {case.since_start(before_ns)} by events.jsonl."
+        )
+
+
+def reach_shows_the_cut(case: Case) -> Iterator[str]:
+    """Centers whose link the proof says is cut did not reach each other during the fault."""
+    for event in case.told("reach"):
+        if event.data.get("moment") != "during":
+            continue
+        cut = {
+            path
+            for f in case.faults
+            if f.before_ns <= event.t_ns
+            for path in f.effect.cut
+            if f.heal_ns is None or event.t_ns < f.heal_ns
+        }
+        reached = [
+            f"{c['source']}->{c['target']}"
+            for c in event.data.get("cells", [])
+            if c["ok"] and f"{c['source']}->{c['target']}" in cut
+        ]
+        if reached:
+            yield f"events.jsonl seq {event.seq}: {first_few(reached)} carried during a fault whose proof says it was cut."
+
+
+def cut_ended_replication(case: Case) -> Iterator[str]:
+    """Across a cut no copy goes on streaming: its sender gives up within its time-out."""
+    samples = case.records.samples
+    if samples is None or case.plan is None:
+        return
+    settings = case.plan.topology.get("settings", {})
+    patience_ns = round(float(settings.get("wal_sender_timeout_s", 60)) * 1e9) + 5 * BUSY_NS
+    for fault in (f for f in case.faults if f.name == "LinkBlackholed"):
+        until_ns = fault.heal_ns if fault.heal_ns is not None else 1 << 62
+        late = samples[
+            (samples["asked_ns"] > fault.after_ns + patience_ns)
+            & (samples["t_ns"] < until_ns)
+            & samples["in_recovery"].eq(0).fillna(False)
+        ]
+        for node, replication in zip(late["node"].tolist(), late["replication"].tolist(), strict=True):
+            home = case.databases.get(node)
+            across = [
+                s
+                for s in case.streaming(replication)
+                if {f"{home}->{case.databases.get(s)}", f"{case.databases.get(s)}->{home}"} & set(fault.effect.cut)
+            ]
+            if across:
+                yield (
+                    f"Fault {fault.id} cut {fault.target} by its proof; samples.csv has {first_few(across)} streaming from"
+                    f" {node} {patience_ns / 1e9:.0f} s later."
+                )
+                break
+
+
+def damage_is_where_the_fault_was(case: Case) -> Iterator[str]:
+    """Flipped bits are found by a scrub of the node on whose disk they were flipped."""
+    for fault in (f for f in case.faults if f.name == "BitsFlipped"):
+        found = [str(e.data.get("node")) for e in case.told("damage") if e.t_ns >= fault.before_ns]
+        found += [
+            str(e.data.get("seen")).partition(":")[0]
+            for e in case.told("until")
+            if e.data.get("condition") == "corruption_detected"
+        ]
+        if fault.target not in found:
+            yield (
+                f"Fault {fault.id} flipped bits on {fault.target} by its proof;"
+                f" no scrub found damage there (seen: {first_few(found) or 'nothing'})."
+            )

@@ -1,0 +1,194 @@
+"""The ledgers against what the plan, their own counts and the seed say they must hold."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from judging.crosschecks.case import BUSY_NS, SECOND_NS, Case, first_few
+
+AMOUNT_MINOR_MAX = 1000  # as docs/evidence.md says how a payment is drawn
+LATE_MS_DIGITS = 0.001  # late_ms_max is written to the nanosecond
+
+
+def numbered_keys(case: Case) -> Iterator[str]:
+    """Keys carry a number: the probe's in the order of its schedule, each customer's in the order of sending."""
+    probe, count = case.records.probe, case.records.probe_count
+    if probe is not None and count is not None and len(probe):
+        ordered = probe.sort_values("due_ns")
+        wanted = [f"{case.run_id}-p-{n:07d}" for n in range(len(ordered))]
+        wrong = [(w, seen) for w, seen in zip(wanted, ordered["key"].tolist(), strict=True) if w != seen]
+        if wrong:
+            yield (
+                f"probe.csv: {len(wrong)} keys do not have the number of their place in the schedule; the first is {wrong[0][1]}"
+                f" where {wrong[0][0]} was due."
+            )
+    for customer, theirs in _by_customer(case).items():
+        numbers = theirs["number"].to_numpy()
+        if (numbers != np.arange(len(numbers))).any():
+            missing = sorted(set(range(int(numbers.max()) + 1)) - set(numbers.tolist()))
+            seen = f"number {missing[0]} is not there" if missing else "they are not in the order in which they were sent"
+            yield f"ledger.csv: the payments of customer {customer} are numbered from 0 without a gap; {seen}."
+        overlap = theirs["sent_ns"].to_numpy()[1:] < theirs["done_ns"].to_numpy()[:-1]
+        if overlap.any():
+            yield f"ledger.csv: customer {customer} does one thing at a time, and sent a payment before the last one had ended."
+    yield from _strange_keys(case)
+
+
+def _strange_keys(case: Case) -> Iterator[str]:
+    ledger, plan = case.records.ledger, case.plan
+    if ledger is None or plan is None:
+        return
+    parts = ledger["key"].str.extract(r"-c-(\d+)-\d{7}$")[0]
+    ours = ledger["key"].str.startswith(f"{case.run_id}-c-") & parts.notna()
+    if not ours.all():
+        strange = ledger["key"][~ours].tolist()
+        yield f"ledger.csv holds keys that no customer of run {case.run_id} uses: {first_few(strange)}."
+    customers = set(parts.dropna().astype(int))
+    if customers and max(customers) >= plan.load.customers:
+        yield f"ledger.csv holds payments of customer {max(customers)}; plan.json has customers 0 to {plan.load.customers - 1}."
+
+
+def _by_customer(case: Case) -> dict[int, pd.DataFrame]:
+    """Locust's payments by customer, in the order of sending, with their numbers."""
+    if case.records.ledger is None or not len(case.records.ledger):
+        return {}
+    ledger = case.records.ledger
+    parts = ledger["key"].str.extract(r"-c-(\d+)-(\d{7})$")
+    known = ledger.assign(customer=parts[0], number=parts[1])[parts[0].notna()]
+    known = known.astype({"customer": "int64", "number": "int64"}).sort_values(["sent_ns", "number"])
+    return {int(str(customer)): theirs for customer, theirs in known.groupby("customer")}
+
+
+def schedule_adds_up(case: Case) -> Iterator[str]:
+    """What the probe counted follows from when it started and stopped, and its lateness from its rows."""
+    probe, count = case.records.probe, case.records.probe_count
+    if probe is None or count is None or not len(probe):
+        return
+    interval_ns = round(count.interval_ms * 1e6)
+    due = (count.stopped_ns - count.started_ns) / interval_ns
+    # One is due at the very start; when it stopped it may have been up to a second behind its schedule.
+    if not due - BUSY_NS / interval_ns - 1 <= count.scheduled <= due + 2:
+        yield (
+            f"probe.json: {due:.0f} payments were due between its start and its stop, every {count.interval_ms:g} ms;"
+            f" it says {count.scheduled} were scheduled."
+        )
+    late_ms = float((probe["sent_ns"] - probe["due_ns"]).max()) / 1e6
+    if abs(late_ms - count.late_ms_max) > LATE_MS_DIGITS:
+        yield f"probe.json says the latest payment went out {count.late_ms_max:g} ms late; probe.csv says {late_ms:g} ms."
+    if (probe["sent_ns"] < probe["due_ns"]).any():
+        yield "probe.csv holds payments that were sent before they were due."
+
+
+def patience_is_kept(case: Case) -> Iterator[str]:
+    """Nobody gives up before the time-out that the plan gives, nor waits much longer; who has no answer says why."""
+    if case.plan is None:
+        return
+    timeout_ns = round(case.plan.load.probe_timeout_s * 1e9)
+    for name, table, patience_ns in (
+        ("probe.csv", case.records.probe, timeout_ns),
+        ("ledger.csv", case.records.ledger, 2 * timeout_ns),
+    ):
+        if table is None or not len(table):
+            continue
+        took = table["done_ns"] - table["sent_ns"]
+        long = took > patience_ns + 2 * BUSY_NS  # customers may wait for a connection and then for an answer
+        if long.any():
+            yield (
+                f"{name}: {int(long.sum())} payments took longer than the patience of {patience_ns / 1e9:g} s, the first"
+                f" {table['key'][long].iloc[0]}."
+            )
+        silent = table["status"].isna() & (table["error"] == "")
+        if silent.any() and name == "probe.csv":
+            yield (
+                f"{name}: {int(silent.sum())} payments have neither a status nor an error,"
+                f" the first {table['key'][silent].iloc[0]}."
+            )
+        gave_up = table["error"].str.startswith("no answer within") & (took < patience_ns - CLOCK_GRAIN_NS)
+        if gave_up.any() and name == "probe.csv":
+            yield f"{name}: {int(gave_up.sum())} payments gave up before their {patience_ns / 1e9:g} s were over."
+
+
+CLOCK_GRAIN_NS = 1_000_000
+
+
+def drawn_from_the_seed(case: Case) -> Iterator[str]:
+    """The seed gives each payment's accounts and amount; a row that was moved, invented or left out has others."""
+    if case.plan is None or case.authority is None or (table := case.copy(case.authority, "accounts")) is None:
+        return
+    accounts = sorted(table["id"].tolist())
+    if len(accounts) < 2:
+        return
+    probe, seed = case.records.probe, case.plan.seed
+    if probe is not None and len(probe):
+        choice = random.Random(f"{seed}-probe")
+        yield from _differs("probe.csv", probe.sort_values("due_ns"), [_draw(choice, accounts) for _ in range(len(probe))])
+    looks = 0
+    for customer, theirs in _by_customer(case).items():
+        drawn, looked = _customer(case, customer, accounts, len(theirs))
+        looks += looked
+        yield from _differs("ledger.csv", theirs, drawn)
+    told = case.records.ledger_count
+    # Each customer may have been stopped in the middle of a look.
+    if told is not None and told.looks < looks - case.plan.load.customers:
+        yield (
+            f"ledger.json says customers looked at {told.looks} balances; by the seed, {looks} looks lie between their payments."
+        )
+
+
+Drawn = tuple[str, str, int]
+
+
+def _draw(choice: random.Random, accounts: Sequence[str]) -> Drawn:
+    debit, credit = choice.sample(accounts, 2)
+    return debit, credit, choice.randint(1, AMOUNT_MINOR_MAX)
+
+
+def _customer(case: Case, customer: int, accounts: Sequence[str], payments: int) -> tuple[list[Drawn], int]:
+    """The first payments of a customer by the seed, and how many looks lie between them."""
+    assert case.plan is not None
+    load = case.plan.load
+    choice = random.Random(f"{case.plan.seed}-customer-{customer}")
+    choice.uniform(0, 1)  # when it arrived: one draw, whatever its range
+    drawn: list[Drawn] = []
+    looks = 0
+    while len(drawn) < payments and load.pay_share > 0:
+        if choice.random() < load.pay_share:
+            drawn.append(_draw(choice, accounts))
+        else:
+            choice.choice(accounts)
+            looks += 1
+    return drawn, looks
+
+
+def _differs(name: str, rows: pd.DataFrame, drawn: Sequence[Drawn]) -> Iterator[str]:
+    seen = zip(rows["debit"].tolist(), rows["credit"].tolist(), rows["amount_minor"].tolist(), strict=True)
+    wrong = [key for key, one, two in zip(rows["key"].tolist(), seen, drawn, strict=False) if one != two]
+    if wrong:
+        yield (
+            f"{name}: {len(wrong)} payments have other accounts or another amount than plan.json's seed gives, the"
+            f" first {wrong[0]}."
+        )
+
+
+def customers_keep_paying(case: Case) -> Iterator[str]:
+    """Locust's customers pay from their start to their stop: a gap of all of them is a part that is not there."""
+    ledger, count, plan = case.records.ledger, case.records.ledger_count, case.plan
+    if ledger is None or count is None or plan is None or not len(ledger):
+        return
+    if (ledger["sent_ns"] < count.started_ns).any() or (ledger["done_ns"] > count.stopped_ns + BUSY_NS).any():
+        yield "ledger.csv holds payments from before ledger.json's start or after its stop."
+    # A customer may wait for a connection and for an answer, and then for its turn; all of them at once, in an outage.
+    rest_ns = round(2 * plan.load.probe_timeout_s * 1e9) + 5 * SECOND_NS
+    at = np.sort(np.concatenate([ledger["sent_ns"].to_numpy(), [count.started_ns, count.stopped_ns]]))
+    gap = int(np.diff(at).max())
+    if plan.load.customers and gap > rest_ns:
+        start = int(at[int(np.diff(at).argmax())])
+        yield (
+            f"ledger.csv: no customer paid for {gap / 1e9:.1f} s from {case.since_start(start)} on;"
+            f" plan.json has {plan.load.customers}"
+            " of them, paying all the time."
+        )

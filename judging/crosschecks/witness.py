@@ -1,0 +1,88 @@
+"""The host witness against itself and against what ran beside it: a stall that nothing else felt is invented."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pandas as pd
+
+from judging.crosschecks.case import BUSY_NS, SECOND_NS, Case
+
+COLUMNS = ("from_ns", "to_ns", "kind", "core", "late_ns", "data")
+STALL_NS = 200_000_000  # a shorter one accounts for nothing that a target asks
+FELT_SHARE = 0.05  # of a stall, what the kernel's own pressure must show at least
+
+
+def rows(case: Case) -> pd.DataFrame | None:
+    path = case.records.evidence.path("witness.csv")
+    if not path.is_file():
+        return None
+    frame = pd.read_csv(
+        path, keep_default_na=False, dtype={"from_ns": "int64", "to_ns": "int64", "kind": "str", "core": "str", "data": "str"}
+    )
+    return frame.assign(late_ns=pd.to_numeric(frame["late_ns"]).fillna(0).astype("int64")) if len(frame) else None
+
+
+def witness_is_gapless(case: Case) -> Iterator[str]:
+    """The witness's spans follow each other, core by core, from before the baseline to the end of the load."""
+    seen, count = rows(case), case.records.probe_count
+    if seen is None or count is None or case.baseline is None:
+        return
+    for kind, theirs in seen.groupby("kind"):
+        for core, spans in theirs.groupby("core"):
+            ordered = spans.sort_values("from_ns")
+            start, end = ordered["from_ns"].to_numpy(), ordered["to_ns"].to_numpy()
+            words = f"witness.csv, {kind}" + (f" on core {core}" if str(core) not in ("", "-1") else "")
+            if (end < start).any() or (start[1:] < end[:-1]).any():
+                yield f"{words}: spans overlap or end before they begin."
+            gaps = start[1:] - end[:-1]
+            if len(gaps) and gaps.max() > 2 * BUSY_NS:
+                yield (
+                    f"{words}:"
+                    f" nothing was seen for {gaps.max() / 1e9:.1f} s from {case.since_start(int(end[int(gaps.argmax())]))}"
+                    " on."
+                )
+            if start[0] > case.baseline.from_ns or end[-1] < count.stopped_ns - 2 * BUSY_NS:
+                yield f"{words}: it was not watched from the baseline to the end of the load."
+
+
+def witness_rows_add_up(case: Case) -> Iterator[str]:
+    """A row's lateness lies in its span."""
+    seen = rows(case)
+    if seen is None:
+        return
+    syncs = seen[seen["kind"] == "sync"]
+    wrong = syncs["late_ns"] != syncs["to_ns"] - syncs["from_ns"]
+    if wrong.any():
+        yield f"witness.csv: {int(wrong.sum())} syncs took another time than from their beginning to their end."
+    wakes = seen[(seen["kind"] == "wake") & (seen["late_ns"] > 0)]
+    due = wakes["data"].map(lambda text: int(json.loads(text).get("at_ns", 0)))
+    outside = (due < wakes["from_ns"] - SECOND_NS // 10) | (due + wakes["late_ns"] > wakes["to_ns"] + SECOND_NS // 100)
+    if outside.any():
+        yield f"witness.csv: {int(outside.sum())} threads woke late outside the span of their row."
+
+
+def stalls_were_felt(case: Case) -> Iterator[str]:
+    """While the host's disk or a core stalls, the kernel's pressure, steal, or the probe beside it shows it too."""
+    seen, probe = rows(case), case.records.probe
+    if seen is None or probe is None:
+        return
+    for stall in seen[(seen["late_ns"] >= STALL_NS) & seen["kind"].isin(("wake", "sync"))].itertuples():
+        from_ns, to_ns = int(str(stall.from_ns)), int(str(stall.to_ns))
+        late_ns, word = int(str(stall.late_ns)), "io_some_us" if stall.kind == "sync" else "cpu_some_us"
+        near = seen[(seen["to_ns"] > from_ns) & (seen["from_ns"] < to_ns)]
+        data = [json.loads(text) for text in near["data"][near["kind"].isin(("pressure", "cpu"))]]
+        felt = [int(one[word]) * 1000 for one in data if word in one]
+        if not felt:
+            continue  # this kernel does not tell
+        stolen = sum(int(one.get("steal_ns", 0)) for one in data) if stall.kind == "wake" else 0
+        sent = probe[(probe["due_ns"] > from_ns - SECOND_NS) & (probe["due_ns"] < to_ns)]
+        late = int((sent["sent_ns"] - sent["due_ns"]).max()) if len(sent) else late_ns
+        if max(sum(felt), stolen, late) < FELT_SHARE * late_ns:
+            yield (
+                f"witness.csv has the host's {'disk' if stall.kind == 'sync' else 'core ' + str(stall.core)} stalled for"
+                f" {late_ns / 1e9:.1f} s from"
+                f" {case.since_start(from_ns)} on; neither its own pressure rows nor the probe felt it."
+            )
+            return
