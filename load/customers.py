@@ -5,6 +5,10 @@
 Every payment is written to ledger.csv at the call site, by our own code: Locust's statistics are no ledger, and a
 listener that raises is only logged. Locust's own count of POST /payments stands beside it in ledger.json; the two
 must agree. Prints `ready` when all customers are there; stops, and ends with exit codes, as the probe does.
+
+Stopping has an order: no customer begins anything new, all finish what they do, and only then is Locust told to quit.
+Locust alone ends whoever it believes to be waiting, and one that woke a moment before had just sent a payment, which
+then stood in the ledger and not in Locust's count.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ import time  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
 from dataclasses import dataclass, field  # noqa: E402
 from itertools import count  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 import gevent  # noqa: E402
 from gevent.event import Event  # noqa: E402
@@ -42,6 +47,7 @@ from load.ledger import (  # noqa: E402
 )
 
 HOUSEKEEPING_S = 0.2
+IDLE_LOOK_S = 0.002
 PAYMENTS = "/payments"
 LOOKS = "/accounts/{id}"
 
@@ -57,6 +63,8 @@ class Office:
     pay_share: float
     spread_s: float  # customers arrive over one period, not all at once
     numbers: count[int] = field(default_factory=count)
+    closing: bool = False  # nobody begins anything new
+    busy: int = 0  # customers who are doing something right now
 
 
 class Customer(FastHttpUser):
@@ -81,13 +89,26 @@ class Customer(FastHttpUser):
 
     @task
     def act(self) -> None:
+        # Greenlets don't switch between the question and the count: who isn't counted when the office closes sends nothing.
+        if self.office.closing:
+            return
+        self.office.busy += 1
+        try:
+            self.pay_or_look()
+        finally:
+            self.office.busy -= 1
+
+    def pay_or_look(self) -> None:
         if self.choice.random() < self.office.pay_share:
             self.pay()
         else:
             self.client.get(f"/accounts/{self.choice.choice(self.office.accounts)}", name=LOOKS)
 
     def pay(self) -> None:
-        """One payment, one row, whatever happens in between."""
+        """One payment, one row and one count of Locust's, whatever happens in between.
+
+        The row is with the kernel before this customer does anything else: a SIGKILL after that loses nothing of it.
+        """
         key = f"{self.office.run_id}-c-{self.number}-{next(self.payments):07d}"
         transfer = Transfer.draw(self.choice, self.office.accounts)
         headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
@@ -97,10 +118,24 @@ class Customer(FastHttpUser):
             answer = self.client.post(PAYMENTS, data=transfer.json_text(), headers=headers)
             status = answer.status_code or None  # Locust says 0 where no answer came
             error = "" if status else str(getattr(answer, "error", ""))
+        except BaseException as ended:  # GreenletExit above all: Locust counts what came back to it, and this did not
+            self.count_unanswered(ended, sent_ns)
+            raise
         finally:
             done_ns = time.monotonic_ns()
             self.office.ledger.add(Row(key, sent_ns, sent_ns, done_ns, status, transfer, error))
             self.office.ledger.flush()
+
+    def count_unanswered(self, ended: BaseException, sent_ns: int) -> None:
+        """Tell Locust of a payment that was sent and whose answer nobody waits for any more."""
+        self.environment.events.request.fire(
+            request_type="POST",
+            name=PAYMENTS,
+            response_time=(time.monotonic_ns() - sent_ns) / 1e6,
+            response_length=0,
+            exception=ended,
+            context={},
+        )
 
 
 def hire(office: Office, door: Door, *, rate_per_s: float, timeout_s: float) -> type[Customer]:
@@ -116,8 +151,46 @@ def hire(office: Office, door: Door, *, rate_per_s: float, timeout_s: float) -> 
     return type("HiredCustomer", (Customer,), settings)
 
 
-def serve(environment: Environment, guardian: Guardian, stopping: Event, *, customers: int) -> None:
-    """Let the customers act until stopped, and let each finish what it is doing."""
+def attend(
+    office: Office,
+    door: Door,
+    guardian: Guardian,
+    stopping: Event,
+    *,
+    out: Path,
+    customers: int,
+    rate_per_s: float,
+    timeout_s: float,
+) -> None:
+    """Customers come, act until stopped and leave; their ledger is closed and counted in ledger.json, whatever happened."""
+    hired: list[type[User]] = []
+    if customers:
+        hired = [hire(office, door, rate_per_s=rate_per_s / customers, timeout_s=timeout_s)]
+    environment = Environment(user_classes=hired)  # no stop_timeout: who is to finish has finished before Locust quits
+    started_ns = time.monotonic_ns()
+    completed = False
+    try:
+        # Connecting and waiting may each take the time-out.
+        serve(environment, office, guardian, stopping, customers=customers, finish_s=2 * timeout_s + 1)
+        completed = True
+    finally:
+        stopped_ns = time.monotonic_ns()
+        office.ledger.close()
+        counts = {
+            "recorded": office.ledger.recorded,
+            "locust_requests": environment.stats.get(PAYMENTS, "POST").num_requests,
+            "looks": environment.stats.get(LOOKS, "GET").num_requests,
+            "started_ns": started_ns,
+            "stopped_ns": stopped_ns,
+            "completed": completed,
+        }
+        write_atomically(out / "ledger.json", counts)
+
+
+def serve(
+    environment: Environment, office: Office, guardian: Guardian, stopping: Event, *, customers: int, finish_s: float
+) -> None:
+    """Let the customers act until stopped, then let each finish what it is doing, for at most `finish_s` seconds."""
     runner = environment.create_local_runner()
     if customers:
         runner.start(customers, spawn_rate=customers, wait=False)
@@ -126,7 +199,21 @@ def serve(environment: Environment, guardian: Guardian, stopping: Event, *, cust
     print("ready", flush=True)
     while not stopping.wait(HOUSEKEEPING_S) and not guardian.gone():
         pass
+    close(office, finish_s=finish_s)
     runner.quit()
+
+
+def close(office: Office, *, finish_s: float) -> None:
+    """Nobody begins anything new; returns when nobody is busy any more, or after `finish_s` seconds.
+
+    Whoever is busy even then is cut off when Locust quits, and recorded so on both sides.
+    """
+    office.closing = True
+    deadline = time.monotonic() + finish_s
+    while office.busy and time.monotonic() < deadline:
+        gevent.sleep(IDLE_LOOK_S)
+    if office.busy:
+        logging.warning("cut off %d customers who had not finished within %g s", office.busy, finish_s)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -148,31 +235,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"customers: {error}", file=sys.stderr)
         return COULD_NOT_START
     customers = options.customers if options.rate > 0 else 0
-    per_customer_s = customers / options.rate if customers else 0.0
-    office = Office(ledger, accounts, options.run_id, options.seed, options.pay_share, per_customer_s)
-    hired: list[type[User]] = (
-        [hire(office, door, rate_per_s=1 / per_customer_s, timeout_s=options.timeout_s)] if customers else []
-    )
-    # Connecting and waiting may each take the time-out; whoever then still isn't done is cut off and recorded so.
-    environment = Environment(user_classes=hired, stop_timeout=2 * options.timeout_s + 1)
+    spread_s = customers / options.rate if customers else 0.0
+    office = Office(ledger, accounts, options.run_id, options.seed, options.pay_share, spread_s)
     gc.freeze()
-    started_ns = time.monotonic_ns()
-    completed = False
-    try:
-        serve(environment, guardian, stopping, customers=customers)
-        completed = True
-    finally:
-        stopped_ns = time.monotonic_ns()
-        ledger.close()
-        counts = {
-            "recorded": ledger.recorded,
-            "locust_requests": environment.stats.get(PAYMENTS, "POST").num_requests,
-            "looks": environment.stats.get(LOOKS, "GET").num_requests,
-            "started_ns": started_ns,
-            "stopped_ns": stopped_ns,
-            "completed": completed,
-        }
-        write_atomically(options.out / "ledger.json", counts)
+    attend(
+        office,
+        door,
+        guardian,
+        stopping,
+        out=options.out,
+        customers=customers,
+        rate_per_s=options.rate,
+        timeout_s=options.timeout_s,
+    )
     return 0
 
 

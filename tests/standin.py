@@ -11,8 +11,8 @@ Commands, one a line, on stdin; the end of stdin ends the process. `AT_NS` is th
     received                        how often each payment's key has arrived
 
 Modes: `refuse` (503), `status-N` (answers N to each payment), `reset` (closes without an answer), `hang` (never
-answers, drops its connections when the outage ends), `stall` (answers when the outage ends), `down` (no listening
-socket).
+answers, drops its connections when the outage ends), `stall` (answers when the outage ends), `slow-N` (answers after N ms),
+`drip` (a byte every 50 ms, never the end of an answer; drops its connections when the outage ends), `down` (no listening socket).
 
 Answers, one JSON object a line, on stdout: `{"event": "listening", "door"}`, `{"event": "began" or "ended", "mode",
 "t_ns"}`, `{"event": "received", "keys": {key: times}, "looks": n}`. `t_ns` of `began` is the last moment with service,
@@ -115,6 +115,12 @@ class Standin:
             self.looks += 1
         if self.mode in ("hang", "stall"):
             self.waiting[door] = request
+        elif self.mode.startswith("slow-"):
+            delay_s = int(self.mode.removeprefix("slow-")) / 1000
+            asyncio.get_running_loop().call_later(delay_s, lambda: door.send(*self.bank.answer(request)))
+        elif self.mode == "drip":
+            self.waiting[door] = request
+            door.drip()
         elif self.mode == "reset":
             door.reset()
         elif self.mode == "refuse":
@@ -167,6 +173,7 @@ class Door(asyncio.Protocol):
     def __init__(self, standin: Standin) -> None:
         self.standin = standin
         self.buffer = b""
+        self.dripping = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -194,6 +201,13 @@ class Door(asyncio.Protocol):
         body = json.dumps(what).encode()
         head = f"HTTP/1.1 {status} .\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         self.transport.write(head.encode() + body)
+
+    def drip(self) -> None:
+        """An answer that comes, and never ends: no time-out between two of its bytes."""
+        if self in self.standin.waiting:
+            self.transport.write(b"." if self.dripping else b"HTTP/1.1 200 .\r\nX: ")
+            self.dripping = True
+            asyncio.get_running_loop().call_later(0.05, self.drip)
 
     def reset(self) -> None:
         sock = self.transport.get_extra_info("socket")

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from benchmarks.instrument import ROOT, Standin, Truth
+from benchmarks.stops import stops
 from judging.evidence import PAYMENT_COLUMNS, LedgerCount, ProbeCount
 from load import ledger
 
@@ -318,3 +319,15 @@ def test_no_customers_at_rate_0(standin: Standin, tmp_path: Path) -> None:
     counts = customers.ledger_count()
     assert (counts.recorded, counts.locust_requests, counts.looks, counts.completed) == (0, 0, 0, True)
     assert (tmp_path / "ledger.csv").read_text(encoding="utf-8") == ",".join(PAYMENT_COLUMNS) + "\n"
+
+
+@pytest.mark.parametrize(("mode", "count"), [("slow-4", 40), ("hang", 2), ("drip", 2)])
+def test_at_a_stop_three_records_agree(mode: str, count: int, tmp_path: Path) -> None:
+    """The door's arrivals, the ledger and Locust's count, whenever customers are stopped and whatever they wait for."""
+    seen = stops(tmp_path, mode=mode, count=count)
+    assert [stop.number for stop in seen] == list(range(count))
+    assert not [stop for stop in seen if not stop.agrees]
+    assert all(stop.completed for stop in seen)
+    outcomes = {name for stop in seen for name in stop.outcomes}
+    assert outcomes == ({"acknowledged"} if mode == "slow-4" else {"unknown"})
+    assert any(stop.arrived for stop in seen)
