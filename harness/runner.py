@@ -409,6 +409,22 @@ def finish_evidence(cluster: Cluster, directory: Path, events: EventLog, *, sinc
             events.write("log_missing", f"{name}'s log could not be read: {brief(error)}", container=name)
             if isinstance(error, requests.Timeout):
                 break  # an engine that hangs would keep us a minute for each
+    tell_door_log(cluster, directory, events)
+
+
+def tell_door_log(cluster: Cluster, directory: Path, events: EventLog) -> None:
+    """How many payments the front door logged by itself, and how many log lines it had to drop (null: it doesn't say)."""
+    try:
+        with (directory / "logs" / "door.log").open("rb") as log:
+            payments = sum(b" pay key=" in line for line in log)
+    except OSError:
+        return  # told as log_missing
+    try:
+        dropped = cluster.door_log_dropped()
+    except (OSError, ClusterError):
+        dropped = None
+    text = f"the front door logged {payments} payments and dropped {'?' if dropped is None else dropped} lines"
+    events.write("door_log", text, source="door", payments=payments, dropped=dropped)
 
 
 def seal_and_take_down(

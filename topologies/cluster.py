@@ -567,6 +567,14 @@ class Cluster:
         column = rows[0].index("status")
         return {r[1]: r[column] for r in rows[1:] if r[0] == "bank" and r[1] not in ("FRONTEND", "BACKEND")}
 
+    def door_log_dropped(self) -> int:
+        """Log lines that the door's balancer could not write. Raises ClusterError when it doesn't say."""
+        for line in self.door_command("show info").splitlines():
+            name, _, value = line.partition(": ")
+            if name == "DroppedLogs" and value.strip().isdigit():
+                return int(value)
+        raise ClusterError("expected the door's 'show info' to count DroppedLogs; it does not")
+
     def sql(self, node: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return self.database(node).query(query, *parameters)
 

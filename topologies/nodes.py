@@ -213,6 +213,21 @@ def primary_listener(topology: Topology, name: str, port: int, databases: list[s
     return "\n".join(lines) + "\n"
 
 
+# The door's own record: one line for each POST /payments and nothing else, beside what the ledgers say (docs/evidence.md).
+PAYMENT = "if { method POST } { path /payments }"
+DOOR_KEY_BYTES_MAX = 128
+DOOR_LOG = (
+    "  option dontlognull",
+    "  http-request set-log-level silent unless { method POST } { path /payments }",
+    f"  http-request set-var(txn.what) str(pay) {PAYMENT}",  # what is no request at all is logged too, as `-`
+    f"  http-request capture req.hdr(Idempotency-Key) len {DOOR_KEY_BYTES_MAX} {PAYMENT}",
+    # Percent-encoded: a key of letters, digits, `-`, `_`, `.` and `~` stays as it is, and no other can break the line. Timed from
+    # the request's first byte on: the time of acceptance is the connection's, which carries one payment after the other.
+    "  log-format '%[var(txn.what)] key=%[capture.req.hdr(0),url_enc] status=%ST"
+    """ at=%[request_date(ms),regsub("(...)$",".\\1")] took=%Ta end=%ts'""",
+)
+
+
 def door(addresses: Addresses) -> Program:
     """The front door: customers to the first center that can write. A region on the standby side is let in by people only."""
     topology = addresses.topology
@@ -235,8 +250,7 @@ def door(addresses: Addresses) -> Program:
         "  retry-on conn-failure",
         "frontend door",
         "  bind *:8080",
-        "  option httplog",
-        "  http-request set-log-level silent",
+        *DOOR_LOG,
         "  default_backend bank",
         "backend bank",
         "  option httpchk GET /ready",
