@@ -4,8 +4,8 @@
 
 Stops the real customers again and again, at random moments while they pay a stand-in for the bank (tests/standin.py), and
 holds three records of each stop against each other: the keys that arrived at the door, the ledger's rows, and Locust's own
-count. Exit 1 when they differ once. In mode `slow-4` each answer takes 4 ms, so that a stop finds payments in flight; in `hang` no answer
-comes, in `drip` none ever ends: then customers are cut off after their time-outs.
+count. Exit 1 when they differ once. In mode `slow-4` each answer takes 4 ms, so that a stop finds payments in flight; in
+`hang` no answer comes, in `drip` none ever ends: then customers are cut off after their time-outs.
 """
 
 from __future__ import annotations

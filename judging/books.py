@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import pandas as pd
+import numpy as np
+import numpy.typing as npt
 
+from judging.columns import AccountBook, Codes, KeyBook, Places, arrow, numbers_of
+from judging.copies import KEPT, Shelf, Standing
 from judging.evidence import COPY_COLUMNS, sha256_of_bytes
 from judging.records import (
+    OUTCOMES,
     Authority,
     AutopsyDone,
     ExemptKeys,
@@ -17,11 +22,14 @@ from judging.records import (
     Records,
     attempt,
     both_ledgers,
+    outcome_numbers,
     topology_centers,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 OBSERVER_PREFIX = "observer-"  # keys of clients that are not ours and check us
-PAYMENT = ["debit", "credit", "amount_minor"]
 INVARIANTS = {
     "balances_match_entries": "balances differ from opening balance plus entries",
     "double_entry": "entries are not the debit and the credit of each payment",
@@ -84,22 +92,59 @@ def audit(records: Records) -> Books:
     books.authority = named[-1] if named else None
     if books.authority is None:
         records.doubt("No authority: nobody says which copy counts after recovery.")
-    _audit_copies(records, books)
-    payments = None
+    ground = _Ground(records, books.authority)
+    _audit_copies(records, books, ground)
+    standing = None
     if books.authority is not None:
-        node = books.authority
-        payments = _table(records, node, "payments")
-        entries = _table(records, node, "entries")
-        if payments is not None and entries is not None:
-            books.duplicated = _duplicated(payments, entries)
-    present = None if payments is None else payments["key"]
-    if present is not None and records.version > 1:
-        _check_exempt_keys(records, present)
-    books.counts = [_count(source, ledger, present) for source, ledger in both_ledgers(records) if ledger is not None]
-    if payments is not None and records.probe is not None and records.ledger is not None:
-        _audit_ledgers(records, books, payments, pd.concat([records.probe, records.ledger], ignore_index=True))
+        standing, books.duplicated = ground.authority(records, books.authority)
+    if standing is not None and records.version > 1:
+        _check_exempt_keys(records, ground.keys, standing.codes)
+    ledgers = {source: _Ledger.of(frame, ground) for source, frame in both_ledgers(records) if frame is not None}
+    places = None if standing is None else ground.keys.places(standing.codes)
+    books.counts = [_count(source, ledger, places) for source, ledger in ledgers.items()]
+    if standing is not None and places is not None and len(ledgers) == 2:
+        _audit_ledgers(records, books, ground, list(ledgers.values()), standing, places)
     _tell_breaches(books)
     return books
+
+
+class _Ground:
+    """What all lookups of one run share: the numbers of keys and accounts, and the copies that were read."""
+
+    def __init__(self, records: Records, authority: str | None) -> None:
+        self.keys = KeyBook()
+        self.accounts = AccountBook()
+        self.shelf = Shelf(records.evidence, self.keys, self.accounts, authority=authority)
+
+    def authority(self, records: Records, node: str) -> tuple[Standing | None, int | None]:
+        """What stands on the authority, and how many payments are doubled there; None: its tables cannot be read."""
+        sound = self.shelf.sound(node)
+        if sound is not None and sound.standing is not None:
+            return sound.standing, 0
+        payments = _table(records, node, "payments")
+        entries = _table(records, node, "entries")
+        standing = None if payments is None else Standing.of(payments, self.keys, self.accounts)
+        return standing, None if payments is None or entries is None else _duplicated(payments, entries)
+
+
+@dataclass(frozen=True)
+class _Ledger:
+    """One ledger with its keys as numbers. `outcome`: the place in OUTCOMES."""
+
+    frame: pd.DataFrame
+    codes: Codes
+    outcome: npt.NDArray[np.int8]
+
+    @staticmethod
+    def of(frame: pd.DataFrame, ground: _Ground) -> _Ledger:
+        return _Ledger(frame, ground.keys.encode(arrow(frame["key"])), outcome_numbers(frame))
+
+    def where(self, outcome: str) -> npt.NDArray[np.bool_]:
+        chosen: npt.NDArray[np.bool_] = self.outcome == OUTCOMES.index(outcome)
+        return chosen
+
+    def times(self, column: str) -> Codes:
+        return self.frame[column].to_numpy(dtype=np.int64)
 
 
 def _table(records: Records, node: str, table: str) -> pd.DataFrame | None:
@@ -107,7 +152,7 @@ def _table(records: Records, node: str, table: str) -> pd.DataFrame | None:
     return attempt(records.evidence, name, lambda: records.evidence.copy(node, table), records.doubts)
 
 
-def _check_exempt_keys(records: Records, present: pd.Series[str]) -> None:
+def _check_exempt_keys(records: Records, book: KeyBook, present: Codes) -> None:
     """Keys that are no phantoms are told by number and hash at readback: nobody can hide a payment among them afterwards."""
     told = records.of("exempt_keys", ExemptKeys)
     if len(told) != 1:
@@ -116,7 +161,7 @@ def _check_exempt_keys(records: Records, present: pd.Series[str]) -> None:
     prefixes = {"observers": OBSERVER_PREFIX, "ready": f"{records.plan.run_id}-ready-" if records.plan else OBSERVER_PREFIX}
     for name, prefix in prefixes.items():
         expected: Keys = getattr(told[0][1], name)
-        keys = sorted(present[present.str.startswith(prefix)], key=str.encode)
+        keys = sorted(book.starting(present, prefix), key=str.encode)
         if (len(keys), sha256_of_bytes("\n".join(keys).encode())) != (expected.count, expected.sha256):
             records.doubt(
                 f"Expected the {expected.count} keys that began with {prefix} at readback; seen {len(keys)}, or others."
@@ -126,17 +171,18 @@ def _check_exempt_keys(records: Records, present: pd.Series[str]) -> None:
 # Every payment, looked up
 
 
-def _count(source: str, ledger: pd.DataFrame, present: pd.Series[str] | None) -> Count:
-    by = {kind: ledger[ledger["outcome"] == kind]["key"] for kind in ("acknowledged", "refused", "unknown")}
-    sent, acknowledged, unknown = len(ledger), len(by["acknowledged"]), len(by["unknown"])
-    if present is None:
-        return Count(source, sent, acknowledged, len(by["refused"]), unknown, None, None, None, None, None)
-    there = {kind: int(keys.isin(present).sum()) for kind, keys in by.items()}
+def _count(source: str, ledger: _Ledger, places: Places | None) -> Count:
+    count = {name: int(ledger.where(name).sum()) for name in OUTCOMES}
+    sent, acknowledged, unknown = len(ledger.codes), count["acknowledged"], count["unknown"]
+    if places is None:
+        return Count(source, sent, acknowledged, count["refused"], unknown, None, None, None, None, None)
+    stands = places.of(ledger.codes) >= 0
+    there = {name: int((stands & ledger.where(name)).sum()) for name in OUTCOMES}
     return Count(
         source=source,
         sent=sent,
         acknowledged=acknowledged,
-        refused=len(by["refused"]),
+        refused=count["refused"],
         unknown=unknown,
         acknowledged_present=there["acknowledged"],
         lost=acknowledged - there["acknowledged"],
@@ -146,56 +192,74 @@ def _count(source: str, ledger: pd.DataFrame, present: pd.Series[str] | None) ->
     )
 
 
-def _audit_ledgers(records: Records, books: Books, payments: pd.DataFrame, ledgers: pd.DataFrame) -> None:
-    twice = int(ledgers["key"].duplicated().sum())
+def _audit_ledgers(
+    records: Records, books: Books, ground: _Ground, ledgers: list[_Ledger], standing: Standing, places: Places
+) -> None:
+    known = [ground.keys.places(ledger.codes) for ledger in ledgers]
+    twice = int((known[0].of(ledgers[1].codes) >= 0).sum())
     if twice:
         records.doubt(f"{twice} keys are used by the probe and by Locust: a lookup cannot tell whose payment stands.")
-    acknowledged = ledgers[ledgers["outcome"] == "acknowledged"].sort_values(["done_ns", "key"])
-    stands = acknowledged["key"].isin(payments["key"])
-    books.lost_keys = acknowledged["key"][~stands].tolist()
-    books.rpo_ns = _rpo_ns(acknowledged["done_ns"][~stands], acknowledged["done_ns"][stands], ledgers["sent_ns"])
+    books.lost_keys, books.rpo_ns = _lost(ledgers, places)
     ready = f"{records.plan.run_id}-ready-" if records.plan is not None else OBSERVER_PREFIX
 
-    def strange(keys: pd.Series[str]) -> pd.Series[bool]:
-        """Nobody is known to have sent them."""
-        return ~keys.isin(ledgers["key"]) & ~keys.str.startswith((ready, OBSERVER_PREFIX))
+    def strange(codes: Codes) -> int:
+        """How many of these keys nobody is known to have sent."""
+        unsent = codes[(known[0].of(codes) < 0) & (known[1].of(codes) < 0)]
+        return sum(not key.startswith((ready, OBSERVER_PREFIX)) for key in ground.keys.decode(unsent))
 
-    books.phantom = int(strange(payments["key"]).sum())
-    both = ledgers.merge(payments.drop_duplicates("key"), on="key", suffixes=("_sent", "_stands"))
-    altered = int(sum((both[f"{c}_sent"] != both[f"{c}_stands"] for c in PAYMENT), start=_no(both)).astype(bool).sum())
+    books.phantom = strange(standing.codes)
+    altered = sum(_altered(ledger, ground, standing, places) for ledger in ledgers)
     if altered:
         books.breaches.append(
             f"{altered} payments stand with other accounts or another amount than their customers sent (expected 0)."
         )
-    _audit_autopsies(records, books, payments["key"], strange)
+    _audit_autopsies(records, books, ground, places, strange)
 
 
-def _no(frame: pd.DataFrame) -> pd.Series[int]:
-    return pd.Series(0, index=frame.index)
+def _altered(ledger: _Ledger, ground: _Ground, standing: Standing, places: Places) -> int:
+    at = places.of(ledger.codes)
+    there, at = at >= 0, at[at >= 0]
+    differs = np.zeros(len(at), np.bool_)
+    for column, stands in (("debit", standing.debit), ("credit", standing.credit)):
+        differs |= numbers_of(ledger.frame[column], ground.accounts)[there] != stands[at]
+    differs |= ledger.times("amount_minor")[there] != standing.amount[at]
+    return int(differs.sum())
 
 
-def _rpo_ns(lost: pd.Series[int], stands: pd.Series[int], sent: pd.Series[int]) -> int:
-    """From the last surviving acknowledgement before the first lost one (none: the first payment sent) to the last lost."""
-    if lost.empty:
-        return 0
-    before = stands[stands < lost.min()]
-    return int(lost.max()) - int(sent.min() if before.empty else before.max())
+def _lost(ledgers: list[_Ledger], places: Places) -> tuple[list[str], int]:
+    """The acknowledged payments that do not stand, by the time of their answer; and the time in which they were lost, ns:
+
+    from the last surviving acknowledgement before the first lost one (none: the first payment sent) to the last lost.
+    """
+    lost: list[tuple[int, str]] = []
+    survived: list[Codes] = []
+    for ledger in ledgers:
+        stands, acknowledged, done = places.of(ledger.codes) >= 0, ledger.where("acknowledged"), ledger.times("done_ns")
+        gone = acknowledged & ~stands
+        lost += zip(done[gone].tolist(), ledger.frame["key"][gone].tolist(), strict=True)
+        survived.append(done[acknowledged & stands])
+    if not lost:
+        return [], 0
+    lost.sort()
+    before = max((int(done[done < lost[0][0]].max(initial=-1)) for done in survived), default=-1)
+    since = before if before >= 0 else min(int(ledger.times("sent_ns").min()) for ledger in ledgers if len(ledger.codes))
+    return [key for _, key in lost], lost[-1][0] - since
 
 
 def _duplicated(payments: pd.DataFrame, entries: pd.DataFrame) -> int:
     """Keys that occur more than once, or whose entries do."""
+    import pandas as pd
+
     in_payments = payments["key"][payments["key"].duplicated()]
     in_entries = entries["key"][entries.duplicated(["key", "account"])]
     return int(pd.concat([in_payments, in_entries]).nunique())
 
 
-def _audit_autopsies(
-    records: Records, books: Books, stands: pd.Series[str], strange: Callable[[pd.Series[str]], pd.Series[bool]]
-) -> None:
-    """What dead disks hold and the authority does not: where the lost payments are. `strange`: keys that nobody sent."""
+def _audit_autopsies(records: Records, books: Books, ground: _Ground, places: Places, strange: Callable[[Codes], int]) -> None:
+    """What dead disks hold and the authority does not: where the lost payments are. `strange`: how many keys nobody sent."""
     told = {data.node: data for _, data in records.of("autopsy", AutopsyDone)}
     found = {p.name.removesuffix(".payments.csv.gz") for p in records.evidence.path("autopsy").glob("*.payments.csv.gz")}
-    on_disk: list[pd.Series[str]] = []
+    absent: list[Codes] = []
     for node in sorted(found | set(told)):
         name = f"autopsy/{node}.payments.csv.gz"
         table = attempt(records.evidence, name, lambda node=node: records.evidence.autopsy(node), records.doubts)  # type: ignore[misc]
@@ -204,20 +268,20 @@ def _audit_autopsies(
         expected = told[node].payments if node in told else None
         if expected is not None and expected != len(table):
             records.doubt(f"{name}: expected {expected} payments, seen {len(table)}.")
-        on_disk.append(table["key"])
-        if unknown := int(strange(table["key"]).sum()):
+        codes = ground.keys.encode(arrow(table["key"]))
+        absent.append(codes[places.of(codes) < 0])
+        if unknown := strange(codes):
             records.doubt(f"{name} holds {unknown} payments that no ledger knows: a ledger is not whole.")
-    if on_disk:
-        dead = pd.concat(on_disk).drop_duplicates()
-        absent = set(dead[~dead.isin(stands)])
-        books.autopsy_absent = len(absent)
-        books.autopsy_lost_keys = [key for key in books.lost_keys or [] if key in absent]
+    if absent:
+        gone = set(ground.keys.decode(np.unique(np.concatenate(absent))))
+        books.autopsy_absent = len(gone)
+        books.autopsy_lost_keys = [key for key in books.lost_keys or [] if key in gone]
 
 
 # Every copy, held against the invariants
 
 
-def _audit_copies(records: Records, books: Books) -> None:
+def _audit_copies(records: Records, books: Books, ground: _Ground) -> None:
     told = records.of("expected_copies", ExpectedCopies)
     expected = set(told[-1][1].nodes) if told else set()
     if not told:
@@ -230,11 +294,11 @@ def _audit_copies(records: Records, books: Books) -> None:
         records.doubt(f"The copy on {node} was expected and was not read back.")
     if books.authority is not None and books.authority not in read_back | expected:
         records.doubt(f"The copy on the authority {books.authority} was not read back.")
-    digests = {node: d for node in sorted(read_back) if (d := _digest(records, node)) is not None}
+    digests = {node: d for node in sorted(read_back) if (d := _digest(records, node, ground.shelf)) is not None}
     judged: dict[str, tuple[int, dict[str, bool]]] = {}
     for node, digest in digests.items():
         if digest not in judged:  # equal copies keep the same invariants: one look is enough
-            kept = _invariants(records, node)
+            kept = _invariants(records, node, ground.shelf)
             if kept is None:
                 continue
             judged[digest] = kept
@@ -243,18 +307,22 @@ def _audit_copies(records: Records, books: Books) -> None:
         books.copies.append(Copy(node, node in expected, rows, equal, digest, **holds))
 
 
-def _digest(records: Records, node: str) -> str | None:
+def _digest(records: Records, node: str, shelf: Shelf) -> str | None:
     for table in COPY_COLUMNS:
         name = f"copies/{node}.{table}.csv.gz"
         if not records.evidence.path(name).is_file():
             records.doubt(f"{name} is missing.")
             return None
+    if (sound := shelf.sound(node)) is not None:
+        return sound.digest
     name = f"copies/{node}.payments.csv.gz"
     return attempt(records.evidence, name, lambda: records.evidence.copy_digest(node), records.doubts)
 
 
-def _invariants(records: Records, node: str) -> tuple[int, dict[str, bool]] | None:
+def _invariants(records: Records, node: str, shelf: Shelf) -> tuple[int, dict[str, bool]] | None:
     """The number of payments of a copy, and which invariants hold; None when a table cannot be read."""
+    if (sound := shelf.sound(node)) is not None:
+        return sound.payments, dict.fromkeys(KEPT, True)
     payments, entries, accounts = (_table(records, node, table) for table in COPY_COLUMNS)
     if payments is None or entries is None or accounts is None:
         return None
@@ -277,6 +345,8 @@ def _balances_match(entries: pd.DataFrame, accounts: pd.DataFrame) -> bool:
 
 def _double_entry(payments: pd.DataFrame, entries: pd.DataFrame) -> bool:
     """Each payment's entries are its debit, negative, and its credit: so they sum to 0, and none is missing."""
+    import pandas as pd
+
     once = payments.drop_duplicates("key")
     debits = pd.DataFrame({"key": once["key"], "account": once["debit"], "amount_minor": -once["amount_minor"]})
     credits = pd.DataFrame({"key": once["key"], "account": once["credit"], "amount_minor": once["amount_minor"]})

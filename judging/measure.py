@@ -8,7 +8,6 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 from pydantic import Field
 
 from judging import intervals, outage_v1
@@ -456,8 +455,8 @@ def _protection(records: Records) -> Protection | None:
     }
     asked = zip(primaries["node"], primaries["sync_names"], strict=True)
     guaranteed = np.array([holds[pair] for pair in asked], dtype=np.bool_)
-    both = pd.concat([ledger for ledger in ledgers if ledger is not None])
-    acknowledged = both["done_ns"][both["outcome"] == "acknowledged"].to_numpy(dtype=np.int64)
+    done = [ledger["done_ns"][ledger["outcome"] == "acknowledged"] for ledger in ledgers if ledger is not None]
+    acknowledged = np.concatenate([answered.to_numpy(dtype=np.int64) for answered in done])
     times = primaries["t_ns"].to_numpy(dtype=np.int64)
     return integrate(times, guaranteed, np.sort(acknowledged), whole_spans=records.version == 1)
 

@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from judging.errors import EvidenceError
@@ -409,22 +411,45 @@ def _check_ending(records: Records) -> None:
 
 def _payments(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows, if they are what the page says; an outcome that its status does not give is the writer's mistake."""
-    outcome = frame["status"].map(
-        {**dict.fromkeys(ACKNOWLEDGED_STATUS, "acknowledged"), **dict.fromkeys(REFUSED_STATUS, "refused")}
-    )
-    wrong = frame["outcome"] != outcome.astype("object").where(outcome.notna(), "unknown")
+    wrong = outcome_numbers(frame) != _outcome_by_status(frame)
     if wrong.any():
         row = frame[wrong].iloc[0]
         raise ValueError(
             f"{int(wrong.sum())} outcomes do not follow from their status; payment {row['key']} has"
             f" status {row['status']} and outcome {row['outcome']}"
         )
-    if (frame["done_ns"] < frame["sent_ns"]).any():
-        raise ValueError(f"{int((frame['done_ns'] < frame['sent_ns']).sum())} payments ended before they were sent")
-    twice = frame["key"].duplicated()
+    if (early := (frame["done_ns"] < frame["sent_ns"]).to_numpy()).any():
+        raise ValueError(f"{int(early.sum())} payments ended before they were sent")
+    twice = repeated_keys(frame)
     if twice.any():
         raise ValueError(f"{int(twice.sum())} keys are used twice, the first of them {frame['key'][twice].iloc[0]}")
     return frame
+
+
+OUTCOMES = ("acknowledged", "refused", "unknown")
+
+
+def outcome_numbers(frame: pd.DataFrame) -> npt.NDArray[np.int8]:
+    """Each row's outcome as its place in OUTCOMES; 3: something else."""
+    told = frame["outcome"].astype("category").cat
+    places = [OUTCOMES.index(name) if name in OUTCOMES else len(OUTCOMES) for name in told.categories]
+    return np.array([*places, len(OUTCOMES)], np.int8)[told.codes.to_numpy()]  # the code of no outcome is -1: the last place
+
+
+def _outcome_by_status(frame: pd.DataFrame) -> npt.NDArray[np.int8]:
+    status = frame["status"].to_numpy(dtype=np.int64, na_value=-1)
+    by_status = np.full(len(frame), OUTCOMES.index("unknown"), np.int8)
+    by_status[np.isin(status, ACKNOWLEDGED_STATUS)] = OUTCOMES.index("acknowledged")
+    by_status[np.isin(status, REFUSED_STATUS)] = OUTCOMES.index("refused")
+    return by_status
+
+
+def repeated_keys(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Which rows have a key that stands further up."""
+    from judging.columns import KeyBook, arrow
+
+    book = KeyBook()
+    return book.places(book.encode(arrow(frame["key"]))).repeated()
 
 
 def _check_probe(records: Records) -> None:

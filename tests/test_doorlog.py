@@ -143,7 +143,9 @@ def test_the_door_logs_payments_and_nothing_else(tmp_path: Path) -> None:
     evidence.__dict__["plan"] = evidence.plan.model_copy(update={"clock": clock})
     door = read_door(evidence)
     assert door is not None
-    assert door.frame["key"].tolist() == ["run-p-0000001", "a b status=201", "x\x01\x1b[31m\x7f", "日", "y" * 128]
+    # Each of the door's threads writes by itself: lines may change places.
+    assert set(door.frame["key"]) == {"run-p-0000001", "a b status=201", "x\x01\x1b[31m\x7f", "日", "y" * 128}
+    assert len(door.frame) == 5
     assert (door.bad_lines, door.keyless, door.cut) == (0, 1, 1), log.decode()
     assert set(door.frame["status"]) == {201}
     assert door.frame["at_ns"].between(before_ns - 10_000_000, time.time_ns()).all()
