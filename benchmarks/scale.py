@@ -2,8 +2,8 @@
 
     python -m benchmarks.scale [--payments 1e5,1e6,1e7] [--level 6] [--out DIR]
 
-Makes a run directory of each size, half of its payments the probe's and half of Locust's, with five equal copies, and judges it in
-a fresh process: seconds and peak memory, as the kernel counts them. Exit 1 when the verdict is not the expected PASS.
+Makes a run directory of each size, half of its payments the probe's and half of Locust's, with five equal copies, and judges
+it in a fresh process: seconds and peak memory, as the kernel counts them. Exit 1 when the verdict is not the expected PASS.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -188,7 +187,7 @@ def write_run(directory: Path, payments: int, *, level: int = 6) -> None:
         write_ledger(directory / name, story, source)
     write_copy(directory / "copies", story, level=level)
     end_ns = ZERO_NS + story.each * INTERVAL_NS
-    ends = {"started_ns": ZERO_NS, "stopped_ns": end_ns, "completed": True}
+    ends: dict[str, Any] = {"started_ns": ZERO_NS, "stopped_ns": end_ns, "completed": True}
     probe = ProbeCount(scheduled=story.each, recorded=story.each, interval_ms=INTERVAL_NS / 1e6, late_ms_max=0.1, **ends)
     ledger = LedgerCount(recorded=story.each, locust_requests=story.each, looks=0, **ends)
     write_atomically(directory / "probe.json", probe.model_dump_json() + "\n")
@@ -232,7 +231,7 @@ def write_events(directory: Path, end_ns: int) -> None:
     fault_ns = ZERO_NS + int(OUTAGE_S[0] * SECOND_NS)
     about = {"id": "f1", "name": "NodeKilled", "target": "dc3-a"}
 
-    def tell(kind: str, at_s: float, **data: object) -> None:
+    def tell(kind: str, at_s: float, **data: Any) -> None:
         events.write(kind, kind, t_ns=ZERO_NS + int(at_s * SECOND_NS), **data)
 
     tell("plan_registered", -2, sha256=sha256_of(directory / "plan.json"))
@@ -252,11 +251,11 @@ def write_events(directory: Path, end_ns: int) -> None:
     events.close()
 
 
-def judge_fresh(directory: Path) -> dict[str, object]:
+def judge_fresh(directory: Path) -> dict[str, Any]:
     done = subprocess.run([sys.executable, "-c", JUDGE, str(directory)], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"expected the judge to end with 0; seen {done.returncode}: {done.stderr[-2000:]}")
-    told: dict[str, object] = json.loads(done.stdout)
+    told: dict[str, Any] = json.loads(done.stdout)
     return told
 
 
@@ -279,7 +278,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{size:10} {size_mb:9.0f} {figures}  {told['verdict']}", flush=True)
             if told["verdict"] != "PASS":
                 wrong = True
-                print("\n".join(str(reason) for reason in told["reasons"]), flush=True)  # type: ignore[attr-defined]
+                print("\n".join(str(reason) for reason in told["reasons"]), flush=True)
             if options.out is None:
                 shutil.rmtree(directory)
     return 1 if wrong else 0

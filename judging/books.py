@@ -99,7 +99,12 @@ def audit(records: Records) -> Books:
         standing, books.duplicated = ground.authority(records, books.authority)
     if standing is not None and records.version > 1:
         _check_exempt_keys(records, ground.keys, standing.codes)
-    ledgers = {source: _Ledger.of(frame, ground) for source, frame in both_ledgers(records) if frame is not None}
+    codes = {"probe": lambda: records.evidence.probe_keys, "locust": lambda: records.evidence.ledger_keys}
+    ledgers = {
+        source: _Ledger(frame, codes[source](), outcome_numbers(frame))
+        for source, frame in both_ledgers(records)
+        if frame is not None
+    }
     places = None if standing is None else ground.keys.places(standing.codes)
     books.counts = [_count(source, ledger, places) for source, ledger in ledgers.items()]
     if standing is not None and places is not None and len(ledgers) == 2:
@@ -112,7 +117,7 @@ class _Ground:
     """What all lookups of one run share: the numbers of keys and accounts, and the copies that were read."""
 
     def __init__(self, records: Records, authority: str | None) -> None:
-        self.keys = KeyBook()
+        self.keys = records.evidence.keys
         self.accounts = AccountBook()
         self.shelf = Shelf(records.evidence, self.keys, self.accounts, authority=authority)
 
@@ -134,10 +139,6 @@ class _Ledger:
     frame: pd.DataFrame
     codes: Codes
     outcome: npt.NDArray[np.int8]
-
-    @staticmethod
-    def of(frame: pd.DataFrame, ground: _Ground) -> _Ledger:
-        return _Ledger(frame, ground.keys.encode(arrow(frame["key"])), outcome_numbers(frame))
 
     def where(self, outcome: str) -> npt.NDArray[np.bool_]:
         chosen: npt.NDArray[np.bool_] = self.outcome == OUTCOMES.index(outcome)

@@ -34,6 +34,8 @@ from judging.errors import EvidenceError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from judging.columns import Codes, KeyBook
+
 EVIDENCE_VERSION = 2  # what is written
 VERSIONS = (1, 2)  # what is judged, each by its own page: docs/evidence-1.md, docs/evidence.md
 DERIVED = ("verdict.json", "losses.csv", "junit.xml", "report.html")
@@ -467,6 +469,28 @@ class Evidence:
         if name not in self._digests:
             self._digests[name] = sha256_of(self.path(name))
         return self._digests[name]
+
+    @cached_property
+    def keys(self) -> KeyBook:
+        """The numbers of all keys of this run."""
+        from judging.columns import KeyBook
+
+        return KeyBook()
+
+    @cached_property
+    def probe_keys(self) -> Codes:
+        """The probe's keys as numbers, in the order of its rows."""
+        return self._encoded(self.probe)
+
+    @cached_property
+    def ledger_keys(self) -> Codes:
+        """The keys of Locust's ledger as numbers, in the order of its rows."""
+        return self._encoded(self.ledger)
+
+    def _encoded(self, frame: pd.DataFrame) -> Codes:
+        from judging.columns import arrow
+
+        return self.keys.encode(arrow(frame["key"]))
 
     def _payments(self, name: str) -> pd.DataFrame:
         types = {

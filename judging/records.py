@@ -36,6 +36,8 @@ from judging.evidence import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from judging.columns import Codes
+
 T = TypeVar("T")
 
 # What reading a damaged file can raise: ours, the file system's, gzip's, pandas' and the parsers'.
@@ -228,8 +230,10 @@ def read(evidence: Evidence) -> Records:
         evidence=evidence,
         plan=attempt(evidence, "plan.json", lambda: evidence.plan, doubts),
         events=_events(evidence, doubts),
-        probe=attempt(evidence, "probe.csv", lambda: _payments(evidence.probe), doubts),
-        ledger=attempt(evidence, "ledger.csv", lambda: _payments(evidence.ledger), doubts),
+        probe=attempt(evidence, "probe.csv", lambda: _payments(evidence.probe, lambda: evidence.probe_keys, evidence), doubts),
+        ledger=attempt(
+            evidence, "ledger.csv", lambda: _payments(evidence.ledger, lambda: evidence.ledger_keys, evidence), doubts
+        ),
         samples=attempt(evidence, "samples.csv", lambda: evidence.samples, doubts),
         probe_count=attempt(evidence, "probe.json", lambda: evidence.probe_count, doubts),
         ledger_count=attempt(evidence, "ledger.json", lambda: evidence.ledger_count, doubts),
@@ -409,7 +413,7 @@ def _check_ending(records: Records) -> None:
 # The two ledgers
 
 
-def _payments(frame: pd.DataFrame) -> pd.DataFrame:
+def _payments(frame: pd.DataFrame, codes: Callable[[], Codes], evidence: Evidence) -> pd.DataFrame:
     """The rows, if they are what the page says; an outcome that its status does not give is the writer's mistake."""
     wrong = outcome_numbers(frame) != _outcome_by_status(frame)
     if wrong.any():
@@ -420,7 +424,7 @@ def _payments(frame: pd.DataFrame) -> pd.DataFrame:
         )
     if (early := (frame["done_ns"] < frame["sent_ns"]).to_numpy()).any():
         raise ValueError(f"{int(early.sum())} payments ended before they were sent")
-    twice = repeated_keys(frame)
+    twice = evidence.keys.places(codes()).repeated()
     if twice.any():
         raise ValueError(f"{int(twice.sum())} keys are used twice, the first of them {frame['key'][twice].iloc[0]}")
     return frame
@@ -442,14 +446,6 @@ def _outcome_by_status(frame: pd.DataFrame) -> npt.NDArray[np.int8]:
     by_status[np.isin(status, ACKNOWLEDGED_STATUS)] = OUTCOMES.index("acknowledged")
     by_status[np.isin(status, REFUSED_STATUS)] = OUTCOMES.index("refused")
     return by_status
-
-
-def repeated_keys(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Which rows have a key that stands further up."""
-    from judging.columns import KeyBook, arrow
-
-    book = KeyBook()
-    return book.places(book.encode(arrow(frame["key"]))).repeated()
 
 
 def _check_probe(records: Records) -> None:

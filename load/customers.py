@@ -124,7 +124,6 @@ class Customer(FastHttpUser):
         finally:
             done_ns = time.monotonic_ns()
             self.office.ledger.add(Row(key, sent_ns, sent_ns, done_ns, status, transfer, error))
-            self.office.ledger.flush()
 
     def count_unanswered(self, ended: BaseException, sent_ns: int) -> None:
         """Tell Locust of a payment that was sent and whose answer nobody waits for any more."""

@@ -26,7 +26,6 @@ import select
 import signal
 import socket
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -38,6 +37,7 @@ from load.ledger import (
     Door,
     Guardian,
     Ledger,
+    PipedLedger,
     Row,
     Transfer,
     arguments,
@@ -46,7 +46,6 @@ from load.ledger import (
 
 IDLE_CONNECTIONS_MAX = 4  # few: a connection left over from before an outage may be dead, and would cost a payment
 HOUSEKEEPING_S = 0.2
-FLUSH_S = 0.02
 ANSWER_HEAD_BYTES_MAX = 65536
 HEAD_END = b"\r\n\r\n"
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n", re.IGNORECASE)
@@ -290,31 +289,13 @@ class Probe:
         connection.sock.close()  # epoll forgets it by itself
 
 
-class Flusher(threading.Thread):
-    """Writes the rows beside the loop: a disk that is busy with somebody's fsync must not delay a payment."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        super().__init__(name="flusher", daemon=True)
-        self._ledger = ledger
-        self._ended = threading.Event()
-
-    def run(self) -> None:
-        while not self._ended.wait(FLUSH_S):
-            self._ledger.flush()
-
-    def end(self) -> None:
-        self._ended.set()
-        self.join()
-
-
 def keep_still() -> None:
-    """Remove what would make the loop pause: the collector (the loop makes no cycles) and long turns of the flusher."""
+    """Remove what would make the loop pause: the collector (the loop makes no cycles) and being passed over."""
     gc.collect()
     gc.freeze()
     gc.disable()
-    sys.setswitchinterval(0.0005)
-    # Beside four busy processes on two cores, 1 payment in 100 went out over 13 ms late, and with this over 1 ms. Both
-    # threads need it, since they share the interpreter's lock. Where it isn't allowed, late_ms_max tells.
+    # Beside four busy processes on two cores, 1 payment in 100 went out over 13 ms late, and with this over 1 ms. Where it
+    # isn't allowed, late_ms_max tells.
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -345,7 +326,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         door = Door.parse(options.door)
         accounts = door.accounts(timeout_s=options.timeout_s, patience_s=options.patience_s)
-        ledger = Ledger(options.out / "probe.csv")
+        ledger = PipedLedger(options.out / "probe.csv")
         probe = Probe(
             door, ledger, accounts=accounts, run_id=options.run_id, seed=options.seed,
             interval_ns=round(options.interval_ms * 1e6), timeout_ns=round(options.timeout_s * 1e9),
@@ -355,17 +336,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return COULD_NOT_START
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: probe.stop())
-    flusher = Flusher(ledger)
     keep_still()
-    flusher.start()
     completed = False
     try:
         probe.run(guardian)
         completed = True
     finally:
-        flusher.end()
-        ledger.close()
-        write_count(options.out, probe, completed=completed)
+        try:
+            ledger.close()
+        except OSError:
+            completed = False
+            raise
+        finally:
+            write_count(options.out, probe, completed=completed)
     return 0
 
 

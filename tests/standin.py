@@ -15,8 +15,9 @@ answers, drops its connections when the outage ends), `stall` (answers when the 
 `drip` (a byte every 50 ms, never the end of an answer; drops its connections when the outage ends), `down` (no listening socket).
 
 Answers, one JSON object a line, on stdout: `{"event": "listening", "door"}`, `{"event": "began" or "ended", "mode",
-"t_ns"}`, `{"event": "received", "keys": {key: times}, "looks": n}`. `t_ns` of `began` is the last moment with service,
-of `ended` the last moment without.
+"t_ns"}`, `{"event": "received", "keys": {key: times}, "looks": n, "read": [key]}`. `t_ns` of `began` is the last moment with
+service, of `ended` the last moment without. `read`: payments that were answered with 200 or 201 and whose connection carried
+another request later, so that the client has certainly read the answer.
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ class Standin:
     mode: str = ""
     received: Counter[str] = field(default_factory=Counter)
     looks: int = 0
+    read: list[str] = field(default_factory=list)
     connections: set[Door] = field(default_factory=set)
     waiting: dict[Door, Request] = field(default_factory=dict)
     server: asyncio.Server | None = None
@@ -109,6 +111,9 @@ class Standin:
         self.port = self.server.sockets[0].getsockname()[1]
 
     def handle(self, door: Door, request: Request) -> None:
+        if door.acknowledged:
+            self.read.append(door.acknowledged)
+            door.acknowledged = ""
         if request.method == "POST":
             self.received[request.headers.get("idempotency-key", "")] += 1
         elif request.path.startswith("/accounts/"):
@@ -128,7 +133,10 @@ class Standin:
         elif self.mode.startswith("status-") and request.method == "POST":
             door.send(int(self.mode.removeprefix("status-")), {})
         else:
-            door.send(*self.bank.answer(request))
+            status, what = self.bank.answer(request)
+            door.send(status, what)
+            if request.method == "POST" and status in (200, 201):
+                door.acknowledged = request.headers["idempotency-key"]
 
     async def outage(self, mode: str, seconds: float, at_ns: int) -> None:
         await sleep_until(at_ns)
@@ -161,7 +169,7 @@ class Standin:
                 at_ns = int(at[0]) if at else time.monotonic_ns()
                 return asyncio.create_task(self.outage(mode, float(seconds), at_ns))
             case ["received"]:
-                say(event="received", keys=self.received, looks=self.looks)
+                say(event="received", keys=self.received, looks=self.looks, read=self.read)
             case _:
                 say(event="error", text=f"expected 'outage MODE SECONDS [AT_NS]' or 'received'; seen {line!r}")
         return None
@@ -174,6 +182,7 @@ class Door(asyncio.Protocol):
         self.standin = standin
         self.buffer = b""
         self.dripping = False
+        self.acknowledged = ""  # the key of the payment that was answered last
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -37,9 +38,9 @@ def standin() -> Iterator[Standin]:
 class Load:
     """A probe or customers process."""
 
-    def __init__(self, kind: str, door: str, out: Path, *more: str, seed: int = 1) -> None:
+    def __init__(self, kind: str, door: str, out: Path, *more: str, seed: int = 1, run_id: str = "run") -> None:
         self.out = out
-        common = ["--door", door, "--out", str(out), "--run-id", "run", "--seed", str(seed)]
+        common = ["--door", door, "--out", str(out), "--run-id", run_id, "--seed", str(seed)]
         self.process = subprocess.Popen(
             [sys.executable, "-m", f"load.{kind}", *common, "--parent-pid", str(os.getpid()), *more],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -331,3 +332,59 @@ def test_at_a_stop_three_records_agree(mode: str, count: int, tmp_path: Path) ->
     outcomes = {name for stop in seen for name in stop.outcomes}
     assert outcomes == ({"acknowledged"} if mode == "slow-4" else {"unknown"})
     assert any(stop.arrived for stop in seen)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("probe", "probe.csv"), ("customers", "ledger.csv")])
+def test_a_recorder_that_is_killed_loses_no_acknowledged_row(kind: str, name: str, standin: Standin, tmp_path: Path) -> None:
+    """SIGKILL at any moment: whatever answer the process had read before it did something else stands in its file."""
+    choice = random.Random(5)
+    options = {"probe": ("--interval-ms", "1"), "customers": ("--rate", "400", "--pay-share", "1")}[kind]
+    for number in range(4):
+        load = Load(kind, standin.door, tmp_path / str(number), *options, run_id=f"kill-{number}").ready()
+        time.sleep(choice.uniform(0.2, 0.5))
+        load.process.kill()
+        load.process.communicate(timeout=PATIENCE_S)  # its scribe holds the same pipes, and has ended when they do
+        standin.tell("received")
+        read = {key for key in standin.hear("received")["read"] if key.startswith(f"kill-{number}-")}
+        assert len(read) > 20
+        text = (tmp_path / str(number) / name).read_text(encoding="utf-8")
+        assert text.endswith("\n"), "the last row is cut"
+        acknowledged = {row["key"] for row in load.rows(name) if row["outcome"] == "acknowledged"}
+        assert read <= acknowledged
+
+
+def test_a_scribe_that_is_killed_ends_the_probe(standin: Standin, tmp_path: Path) -> None:
+    """A probe that goes on without a record would be believed."""
+    probe = Load("probe", standin.door, tmp_path).ready()
+    children = Path(f"/proc/{probe.process.pid}/task/{probe.process.pid}/children").read_text(encoding="ascii").split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    probe.process.communicate(timeout=PATIENCE_S)
+    assert probe.process.returncode != 0
+    assert not probe.probe_count().completed
+
+
+def test_a_disk_that_stalls_delays_no_payment(standin: Standin, tmp_path: Path) -> None:
+    """The scribe is stopped, as by a disk that takes no write: payments go out all the same, and all are written in the end."""
+    probe = Load("probe", standin.door, tmp_path).ready()
+    children = Path(f"/proc/{probe.process.pid}/task/{probe.process.pid}/children").read_text(encoding="ascii").split()
+    os.kill(int(children[0]), signal.SIGSTOP)
+    before = len(arrivals(standin))
+    eventually(lambda: len(arrivals(standin)) > before + 100)
+    written = len(probe.probe_rows())
+    os.kill(int(children[0]), signal.SIGCONT)
+    probe.stop()
+    rows, counts = probe.probe_rows(), probe.probe_count()
+    assert len(rows) == counts.recorded == counts.scheduled > written + 100
+    assert counts.completed
+
+
+def test_rows_for_which_the_pipe_has_no_room_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger.PipedLedger, "PIPE_BYTES", 4096)
+    book = ledger.PipedLedger(tmp_path / "probe.csv")
+    os.kill(book._scribe, signal.SIGSTOP)
+    for number in range(1000):
+        book.add(ledger.Row(f"k-{number}", 1, 2, 3, 201, ledger.Transfer("a", "b", 5)))
+    os.kill(book._scribe, signal.SIGCONT)
+    book.close()
+    with (tmp_path / "probe.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["key"] for row in csv.DictReader(file)] == [f"k-{number}" for number in range(1000)]
