@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Codes = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 BLOCK_BYTES = 8 << 20
+ROWS = 1 << 20  # that are worked on at once, so that what lies between two steps stays small
 CATEGORIES = pa.dictionary(pa.int32(), pa.string())
 # What is not plain: damage of any kind. Whoever reads it in the slow way finds out which.
 NOT_PLAIN = (pa.ArrowInvalid, pa.ArrowKeyError, OSError, EOFError, zlib.error, ValueError)
@@ -50,7 +51,13 @@ def read_frame(path: Path, columns: Sequence[str], types: dict[str, str], catego
             return None
         parts[name] = _to_pandas(column, types[name])
         del column
+    give_back()
     return pd.DataFrame(parts, copy=False)
+
+
+def give_back() -> None:
+    """What Arrow's allocator keeps of memory that was let go: nearly half of a ledger's size."""
+    pa.default_memory_pool().release_unused()
 
 
 _ARROW = {"int64": pa.int64(), "Int64": pa.int16(), "str": pa.large_string()}
@@ -106,10 +113,18 @@ class KeyBook:
         self._ids: dict[tuple[str, bool], int] = {}
         self._names: list[tuple[str, bool]] = []  # (the text, whether digits follow)
 
+    def __len__(self) -> int:
+        """How many prefixes there are."""
+        return len(self._names)
+
     def encode(self, keys: pa.Array | pa.ChunkedArray) -> Codes:
-        chunks = keys.chunks if isinstance(keys, pa.ChunkedArray) else [keys]
-        found = [self._encode(chunk) for chunk in chunks]
-        return np.concatenate(found) if found else np.zeros(0, np.int64)
+        codes, at = np.empty(len(keys), np.int64), 0
+        for chunk in keys.chunks if isinstance(keys, pa.ChunkedArray) else [keys]:
+            for start in range(0, len(chunk), ROWS):
+                part = chunk.slice(start, ROWS)
+                codes[at : at + len(part)] = self._encode(part)
+                at += len(part)
+        return codes
 
     def decode(self, codes: Codes) -> list[str]:
         told = []
@@ -172,15 +187,16 @@ class Places:
     def __init__(self, book: KeyBook, codes: Codes) -> None:
         self.base = book.BASE
         self.codes = codes
-        prefix, number = np.divmod(codes, self.base)
-        self._last = np.full(max(1, len(book._names)), -1, np.int64)
-        np.maximum.at(self._last, prefix, number)
+        self._last = np.full(max(1, len(book)), -1, np.int64)
+        for at in range(0, len(codes), ROWS):
+            np.maximum.at(self._last, *np.divmod(codes[at : at + ROWS], self.base))
         self._start = np.concatenate([[0], np.cumsum(self._last + 1)])
         self._table: npt.NDArray[np.int32] | None = None
-        if self._start[-1] <= 8 * len(codes) + (1 << 20):
+        if self._start[-1] <= 8 * len(codes) + ROWS:
             self._table = np.full(int(self._start[-1]) + 1, -1, np.int32)
-            backwards = slice(None, None, -1)  # so that the first of several stands
-            self._table[(self._start[prefix] + number)[backwards]] = np.arange(len(codes), dtype=np.int32)[backwards]
+            for at in reversed(range(0, len(codes), ROWS)):  # backwards, so that the first of several stands
+                prefix, number = np.divmod(codes[at : at + ROWS][::-1], self.base)
+                self._table[self._start[prefix] + number] = np.arange(at, at + len(prefix), dtype=np.int32)[::-1]
         else:
             self._order = np.argsort(codes, kind="stable")
             self._sorted = codes[self._order]
@@ -189,7 +205,7 @@ class Places:
         """The index of the first occurrence of each; -1: it isn't there."""
         if not len(self.codes):
             return np.full(len(codes), -1, np.int32)
-        found = [self._of(codes[at : at + (1 << 20)]) for at in range(0, len(codes), 1 << 20)]
+        found = [self._of(codes[at : at + ROWS]) for at in range(0, len(codes), ROWS)]
         return np.concatenate(found) if found else np.zeros(0, np.int32)
 
     def _of(self, codes: Codes) -> npt.NDArray[np.int32]:
@@ -204,7 +220,7 @@ class Places:
 
     def repeated(self) -> Flags:
         """Which of the given codes stand there a second time or more."""
-        found: Flags = self.of(self.codes) != np.arange(len(self.codes))
+        found: Flags = self.of(self.codes) != np.arange(len(self.codes), dtype=np.int32)
         return found
 
 
@@ -276,6 +292,7 @@ def stream_table(path: Path, columns: Sequence[str], take: Callable[[pa.RecordBa
                     take(block)
             while unpacked.read(BLOCK_BYTES):
                 pass
+            give_back()
             return unpacked.digest.hexdigest()
     except NOT_PLAIN:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -112,25 +112,31 @@ class _Payments:
     def __init__(self, keys: KeyBook, accounts: AccountBook) -> None:
         self.keys = keys
         self.accounts = accounts
-        self.parts: list[Standing] = []
+        self.parts: list[tuple[Codes, Accounts, Accounts, Codes]] = []
 
     def take(self, block: pa.RecordBatch) -> None:
         self.parts.append(
-            Standing(
+            (
                 self.keys.encode(block["key"]),
                 self.accounts.encode(block["debit"]),
                 self.accounts.encode(block["credit"]),
-                block["amount_minor"].to_numpy(),
+                block["amount_minor"].to_numpy().copy(),  # a view would keep the whole block
             )
         )
 
     def standing(self) -> Standing:
+        """All that was taken, column by column: what has been put together is let go before the next."""
+        codes, debit, credit, amount = (list(part) for part in zip(*self.parts, strict=True)) if self.parts else ([], [], [], [])
+        self.parts.clear()
         return Standing(
-            np.concatenate([np.zeros(0, np.int64), *(part.codes for part in self.parts)]),
-            np.concatenate([np.zeros(0, np.int32), *(part.debit for part in self.parts)]),
-            np.concatenate([np.zeros(0, np.int32), *(part.credit for part in self.parts)]),
-            np.concatenate([np.zeros(0, np.int64), *(part.amount for part in self.parts)]),
+            _together(codes, np.int64), _together(debit, np.int32), _together(credit, np.int32), _together(amount, np.int64)
         )
+
+
+def _together(parts: list[npt.NDArray[Any]], kind: type[np.integer[Any]]) -> npt.NDArray[Any]:
+    whole = np.concatenate([np.zeros(0, kind), *parts])
+    parts.clear()
+    return whole
 
 
 class _Entries:
