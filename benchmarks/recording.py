@@ -2,10 +2,10 @@
 
     python -m benchmarks.recording [--rounds 10] [--seconds 3]
 
-Stands the topology up with a second way through its front door that logs nothing. Customers who pay as fast as they are answered
-take turns: through the door as drills use it, each payment written to a ledger too; and through the other way, with no ledger. The
-figure is the ratio of the two, round by round: its median, and a 95 % interval of that (bootstrap). Exit 1 when the interval says
-that recording costs more than `--limit`.
+Stands the topology up with a second way through its front door that logs nothing. Customers who pay as fast as they are
+answered take turns: through the door as drills use it, each payment written to a ledger too; and through the other way, with no
+ledger. The figure is the ratio of the two, round by round: its median, and a 95 % interval of that (bootstrap). Exit 1 when
+the interval says that recording costs more than `--limit`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ RUN_ID = "recording-benchmark"
 def with_a_bare_way(addresses: Addresses) -> nodes.Program:
     """The front door, and beside it a way to the same banks without any log."""
     program = real_door(addresses)
-    bare = f"frontend bare\n  bind *:{BARE_PORT}\n  option dontlognull\n  http-request set-log-level silent\n  default_backend bank\n"
+    bare = f"frontend bare\n  bind *:{BARE_PORT}\n  option dontlognull\n"
+    bare += "  http-request set-log-level silent\n  default_backend bank\n"
     return nodes.Program(program.command, {"CONFIG": program.environment["CONFIG"] + bare}, program.capabilities)
 
 
