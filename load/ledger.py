@@ -29,6 +29,7 @@ PAYMENT_COLUMNS = (
 )  # fmt: skip
 AMOUNT_MINOR_MAX = 1000
 COULD_NOT_START = 3
+SCRIBE_S = 0.02  # rows are safe in the pipe: many at a time cost one turn of a core instead of one each
 START_PATIENCE_S = 10.0
 
 
@@ -228,6 +229,7 @@ def _scribe(out: int, file: int) -> int:
         os.close(0)  # the recorder's stdin tells it of its parent's end
         while data := os.read(out, 65536):
             write_all(file, data)
+            time.sleep(SCRIBE_S)
         os.fsync(file)
     except BaseException as error:
         with contextlib.suppress(OSError):
