@@ -458,7 +458,7 @@ def _protection(records: Records) -> Protection | None:
     asked = zip(primaries["node"], primaries["sync_names"], strict=True)
     guaranteed = np.array([holds[pair] for pair in asked], dtype=np.bool_)
     done = [ledger["done_ns"][ledger["outcome"] == "acknowledged"] for ledger in ledgers if ledger is not None]
-    acknowledged = np.concatenate([column.to_numpy(dtype=np.int64) for column in done])
+    acknowledged = np.concatenate([answered.to_numpy(dtype=np.int64) for answered in done])
     times = primaries["t_ns"].to_numpy(dtype=np.int64)
     return integrate(times, guaranteed, np.sort(acknowledged), whole_spans=records.version == 1)
 
