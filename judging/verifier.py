@@ -1047,7 +1047,7 @@ def service_of(run: Run, excuses: Spans) -> Service:
     good = [in_order(run, payment, excuses) for payment in rows]
     spans: list[Span] = []
     bad = [moment for moment, fine in zip(due, good, strict=True) if not fine]
-    for moment, following in zip(bad, [*bad[1:], None], strict=True):
+    for moment, following in zip(bad, [*bad[1:], None], strict=False):
         gap = 0 if following is None else max(0, following - moment - interval)
         spans.append((moment, moment + interval + (gap if gap <= 10 * interval else max(0, 20 * interval - gap))))
     twice = max(100 * MS, min(3 * baseline_pause(run, excuses), 2 * run.level))
@@ -1551,7 +1551,7 @@ def measure_faults(run: Run, figures: Data, intervals: Data) -> list[Measured]:
         figures["availability"] = good * 1_000_000 // len(due) / 1e6
         intervals["availability"] = {
             "low": figures["availability"],
-            "high": -(-forgiven * 1_000_000 // len(due)) / 1e6,
+            "high": forgiven * 1_000_000 // len(due) / 1e6,
             "host_s": 0.0,
         }
     check_last_seconds(run, excuses)
