@@ -77,6 +77,10 @@ class Clock(NamedTuple):
     passed: int
     wall_passed: int
 
+    def placed(self, wall: int) -> int:
+        """By the plan's pair alone."""
+        return self.monotonic + wall - self.wall
+
     def at(self, wall: int) -> int:
         return self.monotonic + (wall - self.wall) * self.passed // self.wall_passed
 
@@ -201,7 +205,8 @@ KEYS = {"count": int, "sha256": is_hash}
 EVENTS: dict[str, Any] = {
     "plan_registered": {"sha256": is_hash},
     "phase": {"name": PHASES},
-    "ready": {"first_payment_s": float, "full_redundancy_s": float},
+    "ready": {},
+    "books_closed": {"node": str, "payments": int, "sha256": is_hash},
     "baseline": {"from_ns": int, "to_ns": int},
     "intent": {"id": str, "name": str, "target": str, "args": dict, "effect": {"down": [str], "cut": [str]}},
     "injected": {"id": str, "before_ns": int, "after_ns": int},
@@ -281,6 +286,14 @@ class DoorLine(NamedTuple):
     state: str
 
 
+class LogLine(NamedTuple):
+    """A line of a server's log: when the engine received it, and what it says."""
+
+    t: int
+    wall: int
+    text: str
+
+
 class Stored(NamedTuple):
     """A row of a table of payments."""
 
@@ -346,7 +359,8 @@ class Run:
     door: list[DoorLine] | None = None
     copies: dict[str, Copy] = field(default_factory=dict)
     autopsies: dict[str, list[Stored]] = field(default_factory=dict)
-    logs: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    logs: dict[str, list[LogLine]] = field(default_factory=dict)
+    door_words: list[LogLine] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     authority: str | None = None
     baseline: Span | None = None
@@ -567,15 +581,18 @@ def parse_copy(texts: dict[str, bytes]) -> Copy:
     return copy
 
 
-def read_log(run: Run, name: str) -> list[tuple[int, str]]:
-    """Lines of a server's log with the monotonic time at which each was written; a line without a time continues the last."""
-    lines: list[tuple[int, str]] = []
-    for line in read_bytes(run, name).decode(errors="replace").splitlines():
+def read_log(run: Run, name: str) -> list[LogLine]:
+    """A server's log; a line that does not begin with a time continues the last. The door's payments are left out."""
+    lines: list[LogLine] = []
+    for text in read_bytes(run, name).decode(errors="replace").split("\n"):
+        if "pay key=" in text:
+            continue
         try:
-            lines.append((run.clock.at(wall_ns(line, whole=False)), line))
+            wall = wall_ns(text, whole=False)
+            lines.append(LogLine(run.clock.at(wall), wall, text))
         except Damaged:
-            if lines:
-                lines.append((lines[-1][0], line))
+            if lines and text:
+                lines.append(lines[-1]._replace(text=text))
     return lines
 
 
@@ -616,6 +633,7 @@ def read_run(run: Run) -> None:
         run.witness = attempt(run, "witness.csv", lambda: read_witness(run))
         run.witness_count = attempt(run, "witness.json", lambda: read_json(run, "witness.json", WITNESS_COUNT))
     run.door = attempt(run, "logs/door.log", lambda: read_door(run))
+    run.door_words = read_log(run, "logs/door.log") if run.door is not None else []
     for log in sorted((run.path / "logs").glob("*.log")):
         if log.stem != "door":
             run.logs[log.stem] = attempt(run, f"logs/{log.name}", partial(read_log, run, f"logs/{log.name}")) or []
@@ -1247,38 +1265,122 @@ def wal_lost(run: Run, fault: Fault) -> int | None:
 
 
 class Border(NamedTuple):
+    """The end of a segment: at `moment`, and not before `earliest`."""
+
+    earliest: int
     moment: int
-    uncertain: int
+
+
+_OWN = re.compile(r"(?<![-\d:T])(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)[.,](\d{1,9})")
+
+
+def own_stamp(run: Run, line: LogLine) -> int | None:
+    """The server's own stamp of a line, placed by the plan's pair; None without one that can be."""
+    found = _OWN.search(line.text)
+    own = run.clock.placed(wall_ns(f"{found[1]}T{found[2]}.{found[3]}Z")) if found else None
+    return own if own is not None and 0 <= run.clock.placed(line.wall) - own <= 60 * S else None
+
+
+def bounds(run: Run, line: LogLine) -> Border:
+    """Between which two times a line was written. All are earlier yet by what the two clocks came to differ."""
+    end, start = run.clock.placed(line.wall), own_stamp(run, line)
+    if start is None:
+        took = [
+            run.clock.placed(other.wall) - own
+            for node in run.databases
+            for other in run.logs.get(node, ())
+            if abs(other.wall - line.wall) <= 2 * S and "LOG:" in other.text and (own := own_stamp(run, other)) is not None
+        ]
+        start = end - max(took, default=100 * MS)
+    return Border(start - abs(run.clock.passed - run.clock.wall_passed), end)
+
+
+def decided_by_log(run: Run, new: str) -> Iterator[Border]:
+    manager, said = None, None
+    for line in run.logs.get(new, ()):
+        if "after acquiring leader lock" in line.text or "by acquiring session lock" in line.text:
+            if said is None or line.wall - said > 5 * S:
+                yield Border(bounds(run, manager or line).earliest, bounds(run, line).moment)
+            said = line.wall
+        if any(level in line.text for level in ("INFO:", "WARNING:", "ERROR:")):
+            manager = line
+
+
+def promoted_by_log(run: Run, new: str) -> Iterator[Border]:
+    begun = None
+    for line in run.logs.get(new, ()):
+        if "selected new timeline ID" in line.text or "archive recovery complete" in line.text:
+            begun = line
+        elif "database system is ready to accept connections" in line.text and begun is not None:
+            yield Border(bounds(run, begun).earliest, bounds(run, line).moment)
+            begun = None
+
+
+def rerouted_by_log(run: Run, fault: Fault, new: str) -> Iterator[Border]:
+    """For each center, when its balancer and the door had both let writes through to the new primary."""
+    for center in {center["name"]: None for center in run.plan["topology"]["centers"]}:
+        ups = [
+            line
+            for line in run.logs.get(f"{center}-haproxy", ())
+            if re.search(rf"\bprimary/{re.escape(new)} is UP\b", line.text) and run.clock.placed(line.wall) > fault.before
+        ]
+        if not ups:
+            continue
+        words = [line for line in run.door_words if re.search(rf"\bbank/{re.escape(center)} is\b.*\b(UP|DOWN)\b", line.text)]
+        last = [line for line in words if line.wall <= ups[0].wall][-1:]
+        if last and "DOWN" in last[0].text:
+            ups = [line for line in words if line.wall > ups[0].wall and "DOWN" not in line.text]
+        yield from (bounds(run, line) for line in ups[:1])
 
 
 def border(run: Run, fault: Fault, role: str, limit: int) -> Border | None:
-    """Where a segment ends by what the runbook, the leader key or the samples show, after the fault and up to a limit."""
+    """Where a segment ends by what the runbook, the leader key, samples or logs show, after the fault and up to a limit."""
     steps = [
         event.data["after_ns"] if event.kind == "step" else event.t
         for event in run.of("step", "damage")
-        if (event.kind == "step" and event.data["role"] == role and event.data["ok"])
-        or (event.kind == "damage" and role == "detect")
+        if (event.kind == "damage" and role == "detect")
+        or (event.kind == "step" and event.data["role"] == role and event.data["ok"])
     ]
     steps = [moment for moment in steps if fault.before < moment <= limit]
     if steps:
-        return Border(steps[-1], 0)
+        return Border(steps[-1], steps[-1])
     lost, new, _ = primaries_of(run, fault)
-    if role in ("detect", "decide"):
+    sources: list[Border] = []
+    if role in ("detect", "decide") and lost is not None:
         keys = run.of("leader_key")
         held = {event.data["store"]: event.data["leader"] for event in keys if event.t <= fault.before}
         for event in keys:
-            holder = event.data["leader"]
-            if lost is None or held.get(event.data["store"]) != lost or not fault.before < event.t <= limit or holder == lost:
-                continue
-            if role == "detect" or holder is not None:
-                return Border(event.t, event.t - event.data["seen_before_ns"])
-    elif role == "promote":
-        seen = [s.t for s in run.samples or () if s.node == new and s.writes and s.t >= fault.before]
-        return Border(seen[0], 0) if seen and seen[0] <= limit else None
+            gone = event.data["leader"] != lost and held.get(event.data["store"]) == lost and event.t > fault.before
+            if gone and (role == "detect" or event.data["leader"] is not None):
+                sources.append(Border(max(event.data["seen_before_ns"], fault.before), event.t))
+                break
+    if new is not None and new != lost and role == "decide":
+        sources += first_after(decided_by_log(run, new), fault.before)
+    elif new is not None and role == "promote":
+        sources += promoted_by_samples(run, fault, new)
+        sources += first_after(promoted_by_log(run, new), fault.before) if new != lost else []
     elif role == "reroute":
         success = first_success(run, fault)
-        return Border(success, 0) if success is not None and success <= limit else None
-    return None
+        if new is not None and new != lost:
+            sources += sorted(rerouted_by_log(run, fault, new), key=lambda one: one.moment)[:1]
+        if success is not None and not any(one.moment <= success for one in sources):
+            sources = [Border(success, success)]
+    sources = [one for one in sources if fault.before < one.moment <= limit]
+    return min(sources, key=lambda one: one.moment - one.earliest, default=None)
+
+
+def first_after(ones: Iterable[Border], before: int) -> list[Border]:
+    return [one for one in ones if one.moment > before][:1]
+
+
+def promoted_by_samples(run: Run, fault: Fault, new: str) -> list[Border]:
+    seen = fault.before
+    for s in run.samples or ():
+        if s.node == new and s.t >= fault.before and s.ok:
+            if s.writes:
+                return [Border(seen, s.t)]
+            seen = max(fault.before, s.asked)
+    return []
 
 
 def segments(run: Run, fault: Fault, episode: Episode) -> dict[str, float | None]:
@@ -1450,7 +1552,7 @@ def measure_fault(run: Run, fault: Fault, plain: Service, lenient: Service, stal
     answers = sorted(
         p.done - p.due for p in run.probe or () if p.acknowledged and run.baseline and run.baseline[0] <= p.due < run.baseline[1]
     )
-    usual = (answers[(len(answers) - 1) // 2] + answers[len(answers) // 2]) // 2 if answers else 0
+    usual = answers[-(-99 * (len(answers) - 1) // 100)] if answers else 0
 
     def watched(ones: Sequence[Episode], unsettled: int | None) -> int:
         return max(0, unsettled - fault.before) if unsettled is not None else longest_of(ones).watched
@@ -1472,7 +1574,7 @@ def measure_fault(run: Run, fault: Fault, plain: Service, lenient: Service, stal
     edge = border(run, fault, "detect", fault.window_end)
     if edge:
         took = edge.moment - fault.before
-        sure = took - edge.uncertain - width
+        sure = took - (edge.moment - edge.earliest) - width
         detect = interval_of(sure - host.within(fault.before, edge.moment), sure, took) | {"value": up(took)}
     return Measured(fault, episodes, unsettled, rto, interruption, detect)
 
@@ -1509,7 +1611,7 @@ def measure(run: Run) -> tuple[Data, list[Measured]]:
         if figures[name] is not None:
             intervals[name] = {"low": figures[name], "high": figures[name], "host_s": 0.0}
     for event in run.of("ready")[-1:]:
-        figures |= {name: event.data[name] for name in ("first_payment_s", "full_redundancy_s")}
+        figures |= {name: event.data.get(name) for name in ("first_payment_s", "full_redundancy_s")}
     if run.samples is not None and run.probe is not None and run.locust is not None:
         time, count, unknown = protection(run)
         figures |= {"unprotected_s": up(time), "unprotected_acknowledged": count, "protection_unknown_s": up(unknown)}
@@ -1832,7 +1934,7 @@ def committed_by_a_primary(run: Run) -> Iterator[str]:
     committed = sorted(run.clock.at(row.committed) for row in copy.payments if row.key in ours) if copy else []
     for node in run.databases:
         last = None
-        for t, line in run.logs.get(node, ()):
+        for t, _, line in run.logs.get(node, ()):
             found = _LAST.search(line)
             if found:
                 try:
@@ -1968,12 +2070,12 @@ def victims_fell_silent(run: Run) -> Iterator[str]:
             if any(s.ok and s.node == node and start < s.t and s.asked < end and s.t < end for s in run.samples or ()):
                 yield f"{node} was down and answered"
             log = run.logs.get(node, [])
-            if any(start < t < end - CLOCKS for t, _ in log):
+            if any(start < t < end - CLOCKS for t, _, _ in log):
                 yield f"{node} was down and wrote its log"
             if (
                 fault.healed
                 and fault.heal_ended is not None
-                and not any(end - CLOCKS <= t <= fault.heal_ended + 15 * S for t, _ in log)
+                and not any(end - CLOCKS <= t <= fault.heal_ended + 15 * S for t, _, _ in log)
             ):
                 yield f"logs_resume_with_the_heal: that of {node} does not"
 
@@ -2102,10 +2204,10 @@ def leaders_wrote_it_down(run: Run) -> Iterator[str]:
         node, log = event.data["node"], run.logs.get(event.data["node"], [])
         if node == one.data["node"] or event.t < run.baseline[0]:
             continue
-        if not any(event.t - 30 * S <= t <= event.t + CLOCKS and "promot" in line for t, line in log):
+        if not any(event.t - 30 * S <= t <= event.t + CLOCKS and "promot" in line for t, _, line in log):
             yield f"the log of {node} tells no promotion"
     for node in run.databases:
-        for t, line in run.logs.get(node, ()):
+        for t, _, line in run.logs.get(node, ()):
             if t <= run.baseline[0] or "received promote request" not in line:
                 continue
             if not any(event.data["node"] == node and t - CLOCKS <= event.t <= t + 30 * S for event in named):
