@@ -386,6 +386,8 @@ class Payments:
         for start, end, late in self.outages:
             if row.done_ns > start and row.due_ns < end:
                 self._suffer(row, start, end, late)
+                if self.story.version > 1:
+                    break  # what has failed can't fail again
         if row.due_ns < ns(BASELINE_ENDS_S) and self.dice.random() > self.story.baseline_share:
             row.status, row.outcome = 503, "refused"
         return row
@@ -414,8 +416,9 @@ class Payments:
         if late:
             row.done_ns = end + self.dice.randrange(0, 4_000_000)
         elif row.due_ns < start + 1_500_000_000 and end - start > 2_000_000_000:
-            row.status, row.outcome, row.error = None, "unknown", "no answer within 3 s"
-            row.done_ns = row.sent_ns + 3 * SECOND_NS
+            patience_s = _load(self.story).probe_timeout_s
+            row.status, row.outcome, row.error = None, "unknown", f"no answer within {patience_s:g} s"
+            row.done_ns = row.sent_ns + round(patience_s * SECOND_NS)
         elif row.due_ns < start + 100_000_000:
             row.status, row.outcome, row.error = None, "unknown", "connection reset by peer"
         else:
@@ -947,10 +950,19 @@ def _syncs(story: Scenario) -> Iterator[WitnessRow]:
 def _loads(story: Scenario) -> Iterator[WitnessRow]:
     for start, end in _spans(story, 0.5):
         stalled = any(s.kind == "cpu" and s.from_s < end and s.to_s > start for s in story.stalls)
+        waited_us = {  # who stalls presses: the witness itself waited
+            kind: sum(round(max(0.0, min(s.to_s, end) - max(s.from_s, start)) * 1e6) for s in story.stalls if s.kind == kind)
+            for kind in ("sync", "wake")
+        }
         capacity = round((end - start) * CORES * 1e9)
         busy, ours = (capacity, capacity // 2) if stalled else (capacity // 3, capacity // 4)
         used = {"busy_ns": busy, "idle_ns": capacity - busy, "steal_ns": 0, "ours_ns": ours, "dirty_kb": 900, "writeback_kb": 0}
-        pressed = {"cpu_some_us": 400_000 if stalled else 20_000, "io_some_us": 9_000, "io_full_us": 2_000, "memory_some_us": 0}
+        pressed = {
+            "cpu_some_us": max(400_000 if stalled else 20_000, waited_us["wake"]),
+            "io_some_us": 9_000 + waited_us["sync"],
+            "io_full_us": 2_000,
+            "memory_some_us": 0,
+        }
         yield ns(start), ns(end), "pressure", "", "", json.dumps(pressed)
         yield ns(start), ns(end), "cpu", "", "", json.dumps(used)
 

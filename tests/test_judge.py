@@ -207,10 +207,26 @@ def judge_run(directory: Path, targets: Targets | None = None) -> tuple[Verdict,
 
 def story(*outages: Outage, stalls: tuple[Stall, ...] = (), **changes: Any) -> Scenario:
     """A center loss with these outages (seconds from the fault); stalls of the host are told from the fault, too."""
-    fault = replace(FaultStory(), outages=outages, inject_s=changes.pop("inject_s", 0.05), heal_s=changes.pop("heal_s", 45.0))
+    back_s = min(outages[0].to_s, 20.0)  # the copy takes over while nobody is served
+    fault = replace(
+        FaultStory(),
+        outages=outages,
+        inject_s=changes.pop("inject_s", 0.05),
+        heal_s=changes.pop("heal_s", 45.0),
+        leader_gone_s=min(10.3, 0.5 * back_s),
+        leader_new_s=min(11.1, 0.6 * back_s),
+        promoted_s=min(17.4, 0.8 * back_s),
+    )
     at = tuple(replace(s, from_s=s.from_s + fault.at_s, to_s=s.to_s + fault.at_s) for s in stalls)
     changes = {"ends_s": 80, "probe_interval_ms": 20, "locust_rate_per_s": 8, **changes}
     return Scenario(faults=(fault,), stalls=at, **changes)
+
+
+def felt_by_nobody_else(*outages: Outage, stalls: tuple[Stall, ...] = ()) -> Scenario:
+    """As `story`, of a fault that leaves the primary where it is."""
+    scenario = story(*outages, stalls=stalls)
+    still = SCENARIOS["stall"].faults[0]
+    return replace(scenario, faults=(replace(still, at_s=scenario.faults[0].at_s, outages=outages, heal_s=45.0),))
 
 
 def told(tmp_path: Path, scenario: Scenario, targets: Targets | None = None) -> tuple[str, str, Measurement]:
@@ -298,9 +314,9 @@ def test_no_return_is_a_fail_unless_the_host_stalled(tmp_path: Path) -> None:
 
 def test_an_end_in_disorder_is_the_hosts_when_the_host_stalled(tmp_path: Path) -> None:
     end = 80 - 25.05
-    outages = (Outage(0.15, 22.0), Outage(end - 3, end + 5, late=True))
+    outages = (Outage(0.15, 22.0), Outage(end - 6, end + 5))
     assert told(tmp_path, story(*outages), THIRTY)[0] == "FAIL"
-    verdict, reasons, _ = told(tmp_path / "again", story(*outages, stalls=(Stall(end - 3, end + 5, "sync"),)), THIRTY)
+    verdict, reasons, _ = told(tmp_path / "again", story(*outages, stalls=(Stall(end - 6, end, "sync"),)), THIRTY)
     assert verdict == "INVALID"
     assert "not in order at the end" in reasons
 
@@ -321,12 +337,13 @@ def test_each_figure_with_a_target_has_its_interval(newest: Path) -> None:
 
 def test_other_targets_are_held_against_intervals_too(tmp_path: Path) -> None:
     stall = Stall(5.0, 6.5, "sync")
-    scenario = story(Outage(5.0, 6.5, late=True), stalls=(stall,))
+    scenario = felt_by_nobody_else(Outage(5.0, 6.5, late=True), stalls=(stall,))
     for targets in (Targets(interruption_s=1), Targets(availability=0.9999)):
         verdict, reasons, _ = told(tmp_path / str(hash(str(targets))), scenario, targets)
         assert verdict == "INVALID"
         assert "the host's disk stalled for 1.5 s at +5.0 s; run again on a quieter machine" in reasons
-    assert told(tmp_path / "quiet", story(Outage(5.0, 6.5, late=True)), Targets(interruption_s=1))[0] == "FAIL"
+    quiet = felt_by_nobody_else(Outage(5.0, 6.5, late=True))
+    assert told(tmp_path / "quiet", quiet, Targets(interruption_s=1))[0] == "FAIL"
 
 
 def test_without_a_witness_nothing_is_proved(tmp_path: Path) -> None:

@@ -494,7 +494,7 @@ def old_primary_says_so(from_s: float, to_s: float, timeline: int) -> Callable[[
 
 def test_an_old_primary_that_woke_up_is_not_taken_for_the_primary(base: Base) -> None:
     clean = measure(Evidence(base()))
-    woke = damaged(base, lambda d: edit_samples(d, old_primary_says_so(25.0, 25.7, 1)))
+    woke = damaged(base, lambda d: edit_samples(d, old_primary_says_so(37.6, 38.3, 1)))  # after its heal has begun
     assert (woke.doubts, woke.breaches) == ([], [])  # no false alarm
     assert (woke.unprotected_s, woke.unprotected_acknowledged) == (clean.unprotected_s, clean.unprotected_acknowledged)
 
