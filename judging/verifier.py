@@ -1546,7 +1546,7 @@ class Measured:
 
 
 def interval_of(low_ns: int | None, without_host: int | None, high_ns: int | None) -> Data:
-    host = max(0, without_host or 0) - max(0, low_ns or 0)
+    host = (without_host or 0) - (low_ns or 0)
     return {
         "low": None if low_ns is None else low(low_ns),
         "high": None if high_ns is None else up(high_ns),
@@ -1565,7 +1565,7 @@ def measure_fault(run: Run, fault: Fault, plain: Service, lenient: Service, stal
     usual = answers[-(-99 * (len(answers) - 1) // 100)] if answers else 0
 
     seen = longest.watched
-    base = min(seen, longest_of(forgiven).watched) - width - run.interval - usual
+    base = min(seen, max(episode.watched for episode in forgiven)) - width - run.interval - usual
     late = round(count["late_ms_max"] * MS)
     high = None if longest.length is None else longest.length + run.interval + late
     rto = interval_of(base - host.within(longest.began, longest.began + seen), seen - width - run.interval - usual, high) | {
@@ -1648,9 +1648,8 @@ def measure_faults(run: Run, figures: Data, intervals: Data) -> list[Measured]:
         figures["rto_first_success_s"] = max(
             up((moment or 0) - fault.before) for moment, fault in zip(successes, run.faults, strict=True)
         )
-    if run.probe_count:
-        late = round(run.probe_count["late_ms_max"] * MS)
-        figures["rto_resolution_s"] = max(up(fault.after - fault.before + run.interval + late) for fault in run.faults)
+    late = round(run.probe_count["late_ms_max"] * MS) if run.probe_count else 0
+    figures["rto_resolution_s"] = max(up(fault.after - fault.before + run.interval + late) for fault in run.faults)
     wal = [wal_lost(run, fault) for fault in run.faults]
     figures["wal_bytes_lost"] = None if None in wal else sum(number or 0 for number in wal)
     due = [payment for payment in run.probe or () if payment.due >= run.faults[0].before]

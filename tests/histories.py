@@ -1,8 +1,9 @@
 """Small whole runs with known truth, generated fast: what both verifiers must agree on.
 
 `history(seed, directory)` writes one run of version 2 and says what is true of it by the way in which it was made. Two centers, three
-databases, a probe every 40 ms, a killed primary; outages, partial outages, slowness, losses, host stalls and relapses are drawn from
-the seed, and some runs are forged or damaged afterwards. It shares no code with the judge, the verifier or the other synthetic runs.
+databases, a probe every 40 ms, a killed primary; outages, partial outages, slowness, losses, host stalls and relapses are drawn
+from the seed, and some runs are forged or damaged afterwards. It shares no code with the judge, the verifier or the other
+synthetic runs.
 """
 
 from __future__ import annotations
@@ -426,13 +427,15 @@ def files_of(one: Story) -> dict[str, str]:
     def payments(rows: list[tuple[int, str, str, str, int]]) -> str:
         return table("key,debit,credit,amount_minor,committed_at", [[k, d, c, a, wall(at)] for at, k, d, c, a in rows])
 
-    entries = sorted([k, account, sign * a] for _, k, d, c, a in standing for account, sign in ((d, -1), (c, 1)))
+    entries: list[tuple[str, str, int]] = sorted(
+        (k, account, sign * a) for _, k, d, c, a in standing for account, sign in ((d, -1), (c, 1))
+    )
     balances = dict.fromkeys(ACCOUNTS, 1_000_000)
     for _, account, amount in entries:
         balances[account] += amount
     tables = {
         "payments": payments(standing),
-        "entries": table("key,account,amount_minor", entries),
+        "entries": table("key,account,amount_minor", [list(row) for row in entries]),
         "accounts": table("id,opening_minor,balance_minor", [[name, 1_000_000, balance] for name, balance in balances.items()]),
     }
     files = {f"copies/{node}.{name}.csv.gz": text for node in DATABASES for name, text in tables.items()}
