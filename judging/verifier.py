@@ -306,12 +306,12 @@ class Stored(NamedTuple):
 
 @dataclass
 class Copy:
-    """The tables of one copy as text, and its payments where they could be read."""
+    """The tables of one copy that could be read, and the hash of each as text."""
 
-    texts: dict[str, bytes]
-    payments: list[Stored] = field(default_factory=list)
-    entries: list[tuple[str, str, int]] = field(default_factory=list)
-    accounts: list[tuple[str, int, int]] = field(default_factory=list)
+    hashes: dict[str, str] = field(default_factory=dict)
+    payments: list[Stored] | None = None
+    entries: list[tuple[str, str, int]] | None = None
+    accounts: list[tuple[str, int, int]] | None = None
 
 
 @dataclass
@@ -398,6 +398,12 @@ class Run:
     @property
     def payments(self) -> list[Payment]:
         return (self.probe or []) + (self.locust or [])
+
+    @property
+    def stored(self) -> list[Stored] | None:
+        """The authority's payments, where they could be read."""
+        copy = self.copies.get(self.authority or "")
+        return copy.payments if copy else None
 
     def exempt(self, key: str) -> bool:
         return key.startswith(("observer-", f"{self.plan['run_id']}-ready-"))
@@ -569,16 +575,19 @@ def stored_payments(data: bytes) -> list[Stored]:
     return rows
 
 
-def parse_copy(texts: dict[str, bytes]) -> Copy:
-    copy = Copy(texts, stored_payments(texts["payments"]))
-    for key, account, amount in rows_of(texts["entries"], "key,account,amount_minor"):
-        copy.entries.append((key, account, whole(amount)))
-    for account, opening, balance in rows_of(texts["accounts"], "id,opening_minor,balance_minor"):
-        copy.accounts.append((account, whole(opening), whole(balance)))
-    entries, accounts = [(key.encode(), account.encode()) for key, account, _ in copy.entries], [one[0] for one in copy.accounts]
-    if entries != sorted(entries) or accounts != sorted(accounts, key=str.encode):
+def stored_entries(data: bytes) -> list[tuple[str, str, int]]:
+    rows = [(key, account, whole(amount)) for key, account, amount in rows_of(data, "key,account,amount_minor")]
+    keys = [(key.encode(), account.encode()) for key, account, _ in rows]
+    if keys != sorted(keys):
         raise Damaged("its rows are not sorted")
-    return copy
+    return rows
+
+
+def stored_accounts(data: bytes) -> list[tuple[str, int, int]]:
+    rows = [(name, whole(opening), whole(balance)) for name, opening, balance in rows_of(data, "id,opening_minor,balance_minor")]
+    if [row[0] for row in rows] != sorted((row[0] for row in rows), key=str.encode):
+        raise Damaged("its rows are not sorted")
+    return rows
 
 
 def read_log(run: Run, name: str) -> list[LogLine]:
@@ -649,24 +658,19 @@ def read_copies(run: Run) -> None:
     """Every copy that must be there. Equal copies are parsed once, and share what was parsed."""
     authorities = run.of("authority")
     run.authority = authorities[0].data["node"] if len(authorities) == 1 else None
-    parsed: dict[str, Copy] = {}
-    for node in sorted(
-        {node for event in run.of("expected_copies") for node in event.data["nodes"]} | {run.authority or ""} - {""}
-    ):
-        texts = {}
-        for table in ("payments", "entries", "accounts"):
+    parsed: dict[tuple[str, str], Any] = {}
+    parsers = {"payments": stored_payments, "entries": stored_entries, "accounts": stored_accounts}
+    expected = {node for event in run.of("expected_copies") for node in event.data["nodes"]}
+    for node in sorted(expected | ({run.authority} if run.authority else set())):
+        copy = run.copies[node] = Copy()
+        for table, parser in parsers.items():
             name = f"copies/{node}.{table}.csv.gz"
             data = attempt(run, name, partial(read_bytes, run, name))
             if data is not None:
-                texts[table] = data
-        if len(texts) == 3:
-            known = hashlib.sha256(b"\0".join(hashlib.sha256(text).digest() for text in texts.values())).hexdigest()
-            if known not in parsed:
-                copy = attempt(run, f"copies/{node}", partial(parse_copy, texts))
-                if copy is None:
-                    continue
-                parsed[known] = copy
-            run.copies[node] = parsed[known]
+                known = copy.hashes[table] = hashlib.sha256(data).hexdigest()
+                if (table, known) not in parsed:
+                    parsed[table, known] = attempt(run, name, partial(parser, data))
+                setattr(copy, table, parsed[table, known])
 
 
 # ---- Doubts 1 to 5: "manifest.json" and "events.jsonl" ---------------------------------------------------------------------
@@ -762,7 +766,7 @@ def find_faults(run: Run) -> None:
             fault.down, fault.cut = intent.data["effect"]["down"], intent.data["effect"]["cut"]
         run.faults.append(fault)
     run.faults.sort(key=lambda fault: fault.before)
-    for fault, after in zip(run.faults, [*run.faults[1:], None], strict=True):
+    for fault, after in zip(run.faults, [*run.faults[1:], None], strict=False):
         fault.next_before = after.before if after else None
         heals = [event.t for event in run.of("heal_started") if event.data["id"] == fault.id and event.t > fault.before]
         fault.heal_started = heals[0] if heals else None
@@ -919,7 +923,6 @@ def check_copies(run: Run) -> None:
     if run.authority is not None and run.authority not in expected:
         run.doubt("copies: the authority is not expected")
     run.doubts += [f"copies: {node} was not expected" for node in sorted(set(run.databases) - expected)]
-    run.doubts += [f"copies: {node} could not be read" for node in sorted(expected - run.copies.keys())]
 
 
 def check_exempt_keys(run: Run) -> None:
@@ -927,11 +930,11 @@ def check_exempt_keys(run: Run) -> None:
     told = run.of("exempt_keys")
     if len(told) != 1:
         run.doubt(f"exempt keys: told {len(told)} times")
-    copy = run.copies.get(run.authority or "")
-    if copy is None or len(told) != 1:
+    stored = run.stored
+    if stored is None or len(told) != 1:
         return
     for kind, prefix in (("observers", "observer-"), ("ready", f"{run.plan['run_id']}-ready-")):
-        keys = sorted(row.key.encode() for row in copy.payments if row.key.startswith(prefix))
+        keys = sorted(row.key.encode() for row in stored if row.key.startswith(prefix))
         found = {"count": len(keys), "sha256": hashlib.sha256(b"\n".join(keys)).hexdigest()}
         if any(told[0].data[kind][name] != value for name, value in found.items()):
             run.doubt(f"exempt keys: the {kind} are others than the authority said")
@@ -1049,13 +1052,13 @@ def in_order(run: Run, payment: Payment, excuses: Spans) -> bool:
     return is_forgiven(run, payment, excuses)
 
 
-def baseline_pause(run: Run, excuses: Spans) -> int:
+def baseline_pause(run: Run) -> int:
     """The longest pause between two acknowledgements in the baseline."""
     if run.baseline is None:
         return 0
     start, end = run.baseline
     pauses = [pause for pause in pauses_of(run)[:-1] if start <= pause[0] and pause[1] < end]
-    return max((one - zero - excuses.within(zero, one) for zero, one in pauses), default=0)
+    return max((one - zero for zero, one in pauses), default=0)
 
 
 def service_of(run: Run, excuses: Spans) -> Service:
@@ -1068,7 +1071,7 @@ def service_of(run: Run, excuses: Spans) -> Service:
     for moment, following in zip(bad, [*bad[1:], None], strict=False):
         gap = 0 if following is None else max(0, following - moment - interval)
         spans.append((moment, moment + interval + (gap if gap <= 10 * interval else max(0, 20 * interval - gap))))
-    twice = max(100 * MS, min(3 * baseline_pause(run, excuses), 2 * run.level))
+    twice = max(100 * MS, min(3 * baseline_pause(run), 2 * run.level))
     for start, stop in pauses_of(run):
         length = stop - start - excuses.within(start, stop)
         if 2 * length > twice:
@@ -1202,7 +1205,7 @@ def first_success(run: Run, fault: Fault) -> int | None:
         if before - 3 * S <= payment.due < end and payment.done >= before and not payment.acknowledged
     ]
     one = min(early, default=None)
-    span = min(S, max(S // 10, 3 * baseline_pause(run, Spans(()))))
+    span = min(S, max(S // 10, 3 * baseline_pause(run)))
     done = sorted(payment.done for payment in rows if payment.acknowledged)
     pauses = [(zero, stop) for zero, stop in pairwise(done) if stop > before and stop - zero > span and zero < end - span]
     if one is None and not pauses:
@@ -1271,12 +1274,12 @@ class Border(NamedTuple):
     moment: int
 
 
-_OWN = re.compile(r"(?<![-\d:T])(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)[.,](\d{1,9})")
+_OWN = re.compile(r"\S+ (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)[.,](\d{1,9})")
 
 
 def own_stamp(run: Run, line: LogLine) -> int | None:
     """The server's own stamp of a line, placed by the plan's pair; None without one that can be."""
-    found = _OWN.search(line.text)
+    found = _OWN.match(line.text)
     own = run.clock.placed(wall_ns(f"{found[1]}T{found[2]}.{found[3]}Z")) if found else None
     return own if own is not None and 0 <= run.clock.placed(line.wall) - own <= 60 * S else None
 
@@ -1458,12 +1461,12 @@ def books(run: Run, figures: Data) -> list[Payment]:
     counts = Counter(payment.outcome for payment in rows)
     figures |= {name: counts[name] for name in ("acknowledged", "refused", "unknown")}
     copy = run.copies.get(run.authority or "")
-    if copy is None:
+    if copy is None or copy.payments is None:
         return []
     stored = {row.key: row for row in copy.payments}
     twice = {key for key, number in Counter(row.key for row in copy.payments).items() if number > 1}
-    twice |= {key for (key, _), number in Counter((key, account) for key, account, _ in copy.entries).items() if number > 1}
-    figures["duplicated"] = len(twice)
+    twice |= {key for (key, _), number in Counter((key, account) for key, account, _ in copy.entries or ()).items() if number > 1}
+    figures["duplicated"] = len(twice) if copy.entries is not None else None
     figures["unknown_committed"] = sum(payment.outcome == "unknown" and payment.key in stored for payment in rows)
     refused = sum(payment.outcome == "refused" and payment.key in stored for payment in rows)
     other = sum(
@@ -1495,29 +1498,36 @@ def books(run: Run, figures: Data) -> list[Payment]:
 
 def invariants(run: Run) -> None:
     """ "Invariants", on every copy. Equal copies are looked at once."""
-    authority = run.copies.get(run.authority or "")
+    authority = run.copies.get(run.authority or "") or Copy()
+    looked: set[str] = set()
     for node, copy in run.copies.items():
-        if authority and copy.texts != authority.texts:
+        if any(authority.hashes.get(table, known) != known for table, known in copy.hashes.items()):
             run.breaches.append(f"the copy on {node} differs from the authority's")
-    for copy in {id(copy): copy for copy in run.copies.values()}.values():
-        node = next(name for name, one in run.copies.items() if one is copy)
-        booked: dict[str, int] = defaultdict(int)
-        legs: dict[str, list[tuple[str, int]]] = defaultdict(list)
-        for key, account, amount in copy.entries:
-            booked[account] += amount
-            legs[key].append((account, amount))
+        if str(copy.hashes) not in looked:
+            looked.add(str(copy.hashes))
+            run.breaches += [f"{node}: {text}" for text in broken(copy)]
+
+
+def broken(copy: Copy) -> Iterator[str]:
+    booked: dict[str, int] = defaultdict(int)
+    legs: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for key, account, amount in copy.entries or ():
+        booked[account] += amount
+        legs[key].append((account, amount))
+    if copy.payments is not None:
         wanted = {row.key: sorted([(row.debit, -row.amount), (row.credit, row.amount)]) for row in copy.payments}
         if len(wanted) != len(copy.payments):
-            run.breaches.append(f"{node}: a key stands twice")
-        if {key: sorted(pair) for key, pair in legs.items()} != wanted:
-            run.breaches.append(f"{node}: the entries of a payment are not its debit and its credit")
+            yield "a key stands twice"
+        if copy.entries is not None and {key: sorted(pair) for key, pair in legs.items()} != wanted:
+            yield "the entries of a payment are not its debit and its credit"
+    if copy.accounts is not None:
         accounts = {account for account, _, _ in copy.accounts}
         if len(accounts) != len(copy.accounts) or booked.keys() - accounts:
-            run.breaches.append(f"{node}: an account is not there, or twice")
-        if any(opening + booked.get(account, 0) != balance for account, opening, balance in copy.accounts):
-            run.breaches.append(f"{node}: a balance is not its opening plus its entries")
+            yield "an account is not there, or twice"
+        if copy.entries is not None and any(opening + booked[account] != balance for account, opening, balance in copy.accounts):
+            yield "a balance is not its opening plus its entries"
         if sum(opening for _, opening, _ in copy.accounts) != sum(balance for _, _, balance in copy.accounts):
-            run.breaches.append(f"{node}: the balances do not sum to the opening ones")
+            yield "the balances do not sum to the opening ones"
 
 
 # ---- "Intervals" -----------------------------------------------------------------------------------------------------------
@@ -1536,7 +1546,7 @@ class Measured:
 
 
 def interval_of(low_ns: int | None, without_host: int | None, high_ns: int | None) -> Data:
-    host = max(0, without_host or 0) - max(0, low_ns or 0)
+    host = (without_host or 0) - (low_ns or 0)
     return {
         "low": None if low_ns is None else low(low_ns),
         "high": None if high_ns is None else up(high_ns),
@@ -1547,18 +1557,15 @@ def interval_of(low_ns: int | None, without_host: int | None, high_ns: int | Non
 def measure_fault(run: Run, fault: Fault, plain: Service, lenient: Service, stalls: Sequence[Span], host: Spans) -> Measured:
     count, width = run.probe_count or {"late_ms_max": 0}, fault.after - fault.before
     episodes, unsettled = episodes_of(plain, fault.before, fault.window_end, (), run.level)
-    forgiven, forgiven_unsettled = episodes_of(lenient, fault.before, fault.window_end, stalls, run.level)
+    forgiven, _ = episodes_of(lenient, fault.before, fault.window_end, stalls, run.level)
     longest = longest_of(episodes)
     answers = sorted(
         p.done - p.due for p in run.probe or () if p.acknowledged and run.baseline and run.baseline[0] <= p.due < run.baseline[1]
     )
     usual = answers[-(-99 * (len(answers) - 1) // 100)] if answers else 0
 
-    def watched(ones: Sequence[Episode], unsettled: int | None) -> int:
-        return max(0, unsettled - fault.before) if unsettled is not None else longest_of(ones).watched
-
-    seen = watched(episodes, unsettled)
-    base = min(seen, watched(forgiven, forgiven_unsettled)) - width - run.interval - usual
+    seen = longest.watched
+    base = min(seen, max(episode.watched for episode in forgiven)) - width - run.interval - usual
     late = round(count["late_ms_max"] * MS)
     high = None if longest.length is None else longest.length + run.interval + late
     rto = interval_of(base - host.within(longest.began, longest.began + seen), seen - width - run.interval - usual, high) | {
@@ -1641,9 +1648,8 @@ def measure_faults(run: Run, figures: Data, intervals: Data) -> list[Measured]:
         figures["rto_first_success_s"] = max(
             up((moment or 0) - fault.before) for moment, fault in zip(successes, run.faults, strict=True)
         )
-    if run.probe_count:
-        late = round(run.probe_count["late_ms_max"] * MS)
-        figures["rto_resolution_s"] = max(up(fault.after - fault.before + run.interval + late) for fault in run.faults)
+    late = round(run.probe_count["late_ms_max"] * MS) if run.probe_count else 0
+    figures["rto_resolution_s"] = max(up(fault.after - fault.before + run.interval + late) for fault in run.faults)
     wal = [wal_lost(run, fault) for fault in run.faults]
     figures["wal_bytes_lost"] = None if None in wal else sum(number or 0 for number in wal)
     due = [payment for payment in run.probe or () if payment.due >= run.faults[0].before]
@@ -1654,7 +1660,7 @@ def measure_faults(run: Run, figures: Data, intervals: Data) -> list[Measured]:
         intervals["availability"] = {
             "low": figures["availability"],
             "high": forgiven * 1_000_000 // len(due) / 1e6,
-            "host_s": 0.0,
+            "host_s": up(host.within(run.faults[0].before, run.probe_end)),
         }
     check_last_seconds(run, excuses)
     check_traffic(run, measured)
@@ -1725,10 +1731,10 @@ def hold_rto(run: Run, one: Measured) -> None:
     name = f"rto_s of {one.fault.id}"
     if rto["value"] is not None:
         hold_against(run, "rto_s", rto["value"], rto)
-    elif rto["low"] > target:
-        run.breaches.append(f"{name}: service did not return, watched for at least {rto['low']} s")
     elif one.unsettled is not None and up(one.unsettled - one.fault.before) <= target:
         run.doubt(f"{name}: service was back within the target, and was not watched for 10 s")
+    elif rto["low"] > target:
+        run.breaches.append(f"{name}: service did not return, watched for at least {rto['low']} s")
     else:
         run.doubt(f"{name}: service did not return while it was watched, which is not longer than the target")
 
@@ -1747,9 +1753,9 @@ def verdict_of(run: Run, figures: Data, measured: Sequence[Measured]) -> str:
                 hold_against(run, name, value, figures["intervals"][name])
         else:
             hold_against(run, name, figures[name], figures["intervals"][name])
-    if run.doubts:
+    if run.doubts or run.undecided:
         return "INVALID"
-    return "FAIL" if run.breaches else "INVALID" if run.undecided else "PASS"
+    return "FAIL" if run.breaches else "PASS"
 
 
 def told(one: Measured) -> Data:
@@ -1828,7 +1834,7 @@ def patience_is_kept(run: Run) -> Iterator[str]:
 
 
 def drawn_from_the_seed(run: Run) -> Iterator[str]:
-    accounts = next((sorted(account for account, _, _ in copy.accounts) for copy in run.copies.values()), [])
+    accounts = next((sorted(one[0] for one in copy.accounts) for copy in run.copies.values() if copy.accounts), [])
     seed, load, looks = run.plan["seed"], run.plan["load"], 0
     if len(accounts) < 2:
         return
@@ -1917,8 +1923,7 @@ def door_and_ledgers(run: Run) -> Iterator[str]:
 
 
 def committed_when_told(run: Run) -> Iterator[str]:
-    copy = run.copies.get(run.authority or "")
-    stored = {row.key: run.clock.at(row.committed) for row in copy.payments} if copy else {}
+    stored = {row.key: run.clock.at(row.committed) for row in run.stored or ()}
     for payment in run.payments:
         at = stored.get(payment.key)
         if at is not None and (at < payment.sent - CLOCKS or (payment.acknowledged and at > payment.done + CLOCKS)):
@@ -1929,9 +1934,8 @@ _LAST = re.compile(r"last completed transaction was at log time (\S+ \S+)")
 
 
 def committed_by_a_primary(run: Run) -> Iterator[str]:
-    copy = run.copies.get(run.authority or "")
     ours = {payment.key for payment in run.payments}
-    committed = sorted(run.clock.at(row.committed) for row in copy.payments if row.key in ours) if copy else []
+    committed = sorted(run.clock.at(row.committed) for row in run.stored or () if row.key in ours)
     for node in run.databases:
         last = None
         for t, _, line in run.logs.get(node, ()):
@@ -1948,11 +1952,10 @@ def committed_by_a_primary(run: Run) -> Iterator[str]:
 
 
 def receipts_cover_what_stands(run: Run) -> Iterator[str]:
-    copy = run.copies.get(run.authority or "")
     ours = {payment.key for payment in run.payments}
     for fault in run.faults:
         lost, new, _ = primaries_of(run, fault)
-        if copy is None or lost not in fault.down or new is None or new == lost:
+        if lost not in fault.down or new is None or new == lost:
             continue
         promoted = next((s.t for s in run.samples or () if s.node == new and s.writes and s.t >= fault.before), fault.window_end)
         received = [s.flush or 0 for s in run.samples or () if s.node == new and s.ok and not s.writes and s.t < promoted]
@@ -1963,7 +1966,7 @@ def receipts_cover_what_stands(run: Run) -> Iterator[str]:
         ]
         if not received or not beyond:
             continue
-        for row in copy.payments:
+        for row in run.stored or ():
             if beyond[0] + CLOCKS < run.clock.at(row.committed) < fault.after and row.key in ours:
                 yield f"{row.key} stands, though its primary died before anybody had received it"
 
@@ -1971,8 +1974,7 @@ def receipts_cover_what_stands(run: Run) -> Iterator[str]:
 def dead_disks_and_ledgers(run: Run) -> Iterator[str]:
     """dead_disks_and_ledgers, same_commit_on_every_copy, every_dead_primary_was_opened, log_ends_on_the_dead_disk."""
     by_key = {payment.key: payment for payment in run.payments}
-    copy = run.copies.get(run.authority or "")
-    stored = {row.key: row for row in copy.payments} if copy else {}
+    stored = {row.key: row for row in run.stored or ()}
     for node, rows in run.autopsies.items():
         taken = [fault for fault in run.faults if node in fault.down]
         if not taken:
@@ -2000,8 +2002,9 @@ def dead_disks_and_ledgers(run: Run) -> Iterator[str]:
             yield f"every_dead_primary_was_opened: {lost} was not"
         end = opened[lost].data["end_lsn"] if lost in opened else None
         if lost in fault.down and end is not None:
+            died_until = min(opened[lost].t, fault.heal_started if fault.heal_started is not None else opened[lost].t)
             for s in run.samples or ():
-                if s.node == lost and s.ok and s.t < opened[lost].t and (s.flush or 0) > end:
+                if s.node == lost and s.ok and s.t < died_until and (s.flush or 0) > end:
                     yield f"log_ends_on_the_dead_disk: {lost} was sampled beyond the end of its log"
                     break
 
