@@ -198,7 +198,7 @@ PROBE_COUNT = {
 LOCUST_COUNT = {"recorded": int, "locust_requests": int, "looks": int, "started_ns": int, "stopped_ns": int, "completed": bool}
 WITNESS_COUNT = {"started_ns": int, "stopped_ns": int, "rows": int, "completed": bool, "cores": int, "degraded": [str]}
 EVENT = {"seq": int, "t_ns": int, "wall": is_wall, "source": str, "kind": str, "text": str, "data": dict, "prev": str}
-SOURCES = {"harness", "databases", "dcs", "door", "customers", "hands"}
+SOURCES = {"harness", "databases", "dcs", "door", "customers", "hands", "host"}
 PHASES = ("start", "steady", "baseline", "fault", "heal", "drain", "readback", "seal")
 CHECK = {"subject": str, "side": ("victim", "bystander"), "expected": str, "seen": str, "ok": bool}
 KEYS = {"count": int, "sha256": is_hash}
@@ -1450,7 +1450,8 @@ def protection(run: Run) -> tuple[int, int, int]:
             spoken(start, start + S, safe)
             unspoken(start + S, end - S)
             spoken(end - S, end, safe_after)
-    spoken(samples[-1][0], samples[-1][0] + S, samples[-1][1])
+    if done and done[-1] > samples[-1][0]:
+        spoken(samples[-1][0], min(done[-1], samples[-1][0] + S), samples[-1][1])
     unspoken(samples[-1][0] + S, None)
     return time, count, unknown
 

@@ -1,8 +1,8 @@
 """Small whole runs with known truth, generated fast: what both verifiers must agree on.
 
-`history(seed, directory)` writes one run of version 2 and says what is true of it by the way in which it was made. Two centers, three
-databases, a probe every 40 ms, a killed primary; outages, partial outages, slowness, losses, host stalls and relapses are drawn
-from the seed, and some runs are forged or damaged afterwards. It shares no code with the judge, the verifier or the other
+`history(seed, directory)` writes one run of version 2 and says what is true of it by the way in which it was made. Two centers,
+three databases, a probe every 40 ms, a killed primary; outages, partial outages, slowness, losses, host stalls and relapses are
+drawn from the seed, and some runs are forged or damaged afterwards. It shares no code with the judge, the verifier or the other
 synthetic runs.
 """
 
@@ -219,7 +219,7 @@ def plan_of(one: Story) -> dict[str, Any]:
         "claim": "The primary is killed: another takes over.",
         "run_id": one.run_id,
         "seed": one.seed,
-        "topology": {"name": "two", "centers": centers, "links": links, "service": "http://127.0.0.1:1", "settings": {"lease_s": 5}},
+        "topology": {"name": "two", "centers": centers, "links": links, "service": "http://127.0.0.1:1", "settings": {}},
         "targets": {**{name: one.targets.get(name) for name in names}, "basis": {}},
         "load": {
             "probe_interval_ms": 40.0,
@@ -233,7 +233,8 @@ def plan_of(one: Story) -> dict[str, Any]:
         "environment_class": "lab-containers",
         "drill_kind": "test",
         "environment": {
-            "host": "h", "kernel": "6", "cores": 1, "memory_mb": 1000, "docker": "28", "python": "3.11", "programs": {}, "degraded": []
+            "host": "h", "kernel": "6", "cores": 1, "memory_mb": 1, "docker": "28", "python": "3.11", "programs": {},
+            "degraded": [],
         },
         "clock": {"monotonic_ns": ZERO, "wall": wall(ZERO)},
         "body": [
@@ -503,8 +504,8 @@ def write(one: Story, directory: Path, forge: Callable[[dict[str, str], list[tup
         path.write_bytes(content)
         sealed[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     end = one.stopped + 4 * S
-    manifest = {"evidence_version": 2, "run_id": one.run_id, "sealed_at": wall(end), "clock": {"monotonic_ns": end, "wall": wall(end)},
-                "files": sealed, "chain_head": prev}  # fmt: skip
+    manifest = {"evidence_version": 2, "run_id": one.run_id, "sealed_at": wall(end),
+                "clock": {"monotonic_ns": end, "wall": wall(end)}, "files": sealed, "chain_head": prev}  # fmt: skip
     (directory / "manifest.json").write_text(json.dumps(manifest) + "\n")
 
 

@@ -140,21 +140,22 @@ def test_a_lie_begins_with_an_honest_run(lie: Lie, clean: Callable[[Scenario], P
         assert found_in(clean(lie.base)) == []
 
 
-@pytest.mark.parametrize("run", REAL, ids=str)
-def test_a_real_run_contradicts_nothing(run: Path) -> None:
-    """Runs of Docker, named in DRILLBOOK_REAL_RUNS; of version 1 too, whose judge asks none of these rules."""
-    assert found_in(run) == []
+if REAL:  # else there is nothing to ask: an empty list would be a skip that looks like a test
 
+    @pytest.mark.parametrize("run", REAL, ids=str)
+    def test_a_real_run_contradicts_nothing(run: Path) -> None:
+        """Runs of Docker, named in DRILLBOOK_REAL_RUNS; of version 1 too, whose judge asks none of these rules."""
+        assert found_in(run) == []
 
-@pytest.mark.parametrize("lie", [lie for lie in CAUGHT if getattr(lie.module, "everywhere", False)], ids=lambda lie: lie.name)
-@pytest.mark.parametrize("run", REAL, ids=str)
-def test_a_lie_on_a_real_run_is_found_by_its_rule(run: Path, lie: Lie, tmp_path: Path) -> None:
-    directory = Path(shutil.copytree(run, tmp_path / "run"))
-    try:
-        lie.forge(directory)
-    except (Unfit, StopIteration) as error:
-        pytest.skip(f"this run has not what the lie needs: {error}")
-    assert lie.caught_by in {found.rule for found in found_in(directory)}
+    @pytest.mark.parametrize("lie", [lie for lie in CAUGHT if getattr(lie.module, "everywhere", False)], ids=lambda lie: lie.name)
+    @pytest.mark.parametrize("run", REAL, ids=str)
+    def test_a_lie_on_a_real_run_is_found_by_its_rule(run: Path, lie: Lie, tmp_path: Path) -> None:
+        directory = Path(shutil.copytree(run, tmp_path / "run"))
+        try:
+            lie.forge(directory)
+        except (Unfit, StopIteration) as error:
+            pytest.skip(f"this run has not what the lie needs: {error}")
+        assert lie.caught_by in {found.rule for found in found_in(directory)}
 
 
 def test_no_more_families_need_a_signature_than_the_page_lists() -> None:
