@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from judging.doorlog import read_door
 from judging.evidence import Event, Plan
 from judging.records import Baseline, Effect, HealStarted, Injected, Intent, Proof, Records, topology_centers
 
@@ -64,6 +65,27 @@ class Case:
         """Both ledgers as one table; empty when neither could be read."""
         found = [table for table in (self.records.probe, self.records.ledger) if table is not None]
         return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"key": [], "done_ns": [], "outcome": []})
+
+    @cached_property
+    def by_customer(self) -> dict[int, pd.DataFrame]:
+        """Locust's payments by customer, in the order of sending, with their `number`."""
+        ledger = self.records.ledger
+        if ledger is None or not len(ledger):
+            return {}
+        parts = ledger["key"].str.extract(r"-c-(\d+)-(\d{7})$")
+        known = ledger.assign(customer=parts[0], number=parts[1])[parts[0].notna()]
+        known = known.astype({"customer": "int64", "number": "int64"}).sort_values(["sent_ns", "number"])
+        return {int(str(customer)): theirs for customer, theirs in known.groupby("customer")}
+
+    @cached_property
+    def door(self) -> pd.DataFrame | None:
+        """The payments that the door logged, from `at_ns` to `end_ns`; None when no `door_log` event and no line tells of any."""
+        log = read_door(self.records.evidence) if self.plan is not None else None
+        if log is None or not (len(log.frame) or self.told("door_log")):
+            return None
+        monotonic = self._pairs[0][0]
+        at_ns = ((log.frame["at_ns"] - monotonic) * self.pace).round().astype("int64") + monotonic
+        return log.frame.assign(at_ns=at_ns, end_ns=at_ns + log.frame["took_ms"].clip(lower=0) * 1_000_000)
 
     @cached_property
     def faults(self) -> list[Fault]:

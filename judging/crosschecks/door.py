@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-
-import pandas as pd
 
 from judging.books import OBSERVER_PREFIX
 from judging.crosschecks.case import BUSY_NS, CLOCK_NS, Case, first_few
 
-LINE = re.compile(r"pay key=(\S*) status=(-?\d+) at=(\d+)\.(\d{3}) took=([+-]?\d+) end=(\S+)")
-COLUMNS = ("key", "status", "at_ns", "end_ns", "end")
 WAITED = ("no answer within", "timed out", "ended before")  # how a client says that it was not the connection that ended
-
-
-def lines(case: Case) -> pd.DataFrame | None:
-    """The payments that the door logged; None when it logs none (no `door_log` event, no such line)."""
-    path = case.records.evidence.path("logs/door.log")
-    if case.plan is None or not path.is_file():
-        return None
-    rows = []
-    for key, status, seconds, thousandths, took, end in LINE.findall(path.read_text("utf-8", "replace")):
-        at_ns = case.at_ns(int(seconds) * 10**9 + int(thousandths) * 10**6)
-        rows.append((key, int(status), at_ns, at_ns + max(int(took), 0) * 10**6, end))
-    if not rows and not case.told("door_log"):
-        return None
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"status": "int64", "at_ns": "int64", "end_ns": "int64"})
 
 
 def door_counted(case: Case) -> Iterator[str]:
     """As many lines are there as the door is said to have written."""
     told = case.told("door_log")
-    seen = lines(case)
+    seen = case.door
     if not told:
         if case.plan is not None and case.plan.evidence_version > 1:
             yield "No door_log event says how many payments the front door logged."
@@ -44,7 +25,7 @@ def door_counted(case: Case) -> Iterator[str]:
 
 def door_told_the_same(case: Case) -> Iterator[str]:
     """The status that a ledger has for a payment is the status that the door passed on."""
-    seen = lines(case)
+    seen = case.door
     if seen is None:
         return
     both = case.payments.merge(seen, on="key", suffixes=("", "_door"))
@@ -72,7 +53,7 @@ def door_told_the_same(case: Case) -> Iterator[str]:
 
 def door_saw_every_answer(case: Case) -> Iterator[str]:
     """An answer came through the door: each has its line there, but for those that the door says it dropped."""
-    seen, payments = lines(case), case.payments
+    seen, payments = case.door, case.payments
     if seen is None or payments.empty:
         return
     dropped = sum(int(event.data.get("dropped") or 0) for event in case.told("door_log"))
@@ -91,7 +72,7 @@ def door_saw_every_answer(case: Case) -> Iterator[str]:
 
 def door_agrees_on_time(case: Case) -> Iterator[str]:
     """A payment came to the door after it was sent, and its answer left before, or just when, it was read."""
-    seen = lines(case)
+    seen = case.door
     if seen is None:
         return
     both = case.payments.merge(seen, on="key", suffixes=("", "_door"))
