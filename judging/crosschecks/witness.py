@@ -11,7 +11,7 @@ from judging.crosschecks.case import BUSY_NS, SECOND_NS, Case
 
 COLUMNS = ("from_ns", "to_ns", "kind", "core", "late_ns", "data")
 STALL_NS = 200_000_000  # a shorter one accounts for nothing that a target asks
-FELT_SHARE = 0.05  # of a stall, what the kernel's own pressure must show at least
+FELT_SHARE = 0.05  # of a stall, what the kernel must show at least; nine real ones of 0.6 to 1.4 s showed 52 % and more
 
 
 def rows(case: Case) -> pd.DataFrame | None:
