@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from judging.doorlog import read_door
+from judging.doorlog import DoorLog, read_door
 from judging.evidence import Event, Plan
 from judging.records import Baseline, Effect, HealStarted, Injected, Intent, Proof, Records, topology_centers
 
@@ -78,9 +78,14 @@ class Case:
         return {int(str(customer)): theirs for customer, theirs in known.groupby("customer")}
 
     @cached_property
+    def door_log(self) -> DoorLog | None:
+        """The front door's own log."""
+        return read_door(self.records.evidence) if self.plan is not None else None
+
+    @cached_property
     def door(self) -> pd.DataFrame | None:
         """The payments that the door logged, from `at_ns` to `end_ns`; None when no `door_log` event and no line tells of any."""
-        log = read_door(self.records.evidence) if self.plan is not None else None
+        log = self.door_log
         if log is None or not (len(log.frame) or self.told("door_log")):
             return None
         monotonic = self._pairs[0][0]
