@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import time
 from datetime import UTC, datetime
@@ -12,7 +14,8 @@ import pytest
 
 from judging.doorlog import LOG, DoorLog, read_door
 from judging.evidence import Clock, Evidence
-from tests.synthetic import ZERO_NS, ZERO_WALL, write_run
+from judging.measure import measure
+from tests.synthetic import ZERO_NS, ZERO_WALL, reseal, write_run
 from topologies import engine, images, nodes
 
 AT = ZERO_WALL.timestamp() + 20.125
@@ -165,3 +168,18 @@ def say(port: int, request: bytes) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
+
+
+def test_a_payment_without_a_key_is_counted_and_contradicts_nothing(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run")
+    door, events = directory / "logs" / "door.log", directory / "events.jsonl"
+    last = door.read_text(encoding="utf-8").splitlines()[-1]
+    keyless = re.sub(r"key=\S+ status=\S+", "key=- status=422", last)
+    door.write_text(door.read_text(encoding="utf-8") + keyless + "\n", encoding="utf-8")
+    told = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
+    for event in told:
+        if event["kind"] == "door_log":
+            event["data"]["payments"] += 1
+    events.write_text("".join(json.dumps(event) + "\n" for event in told), encoding="utf-8")
+    reseal(directory)
+    assert measure(Evidence(directory)).doubts == []
