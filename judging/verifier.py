@@ -2424,8 +2424,9 @@ def stalls_were_felt(run: Run) -> Iterator[str]:
         start = row.data["at_ns"] if row.kind == "wake" else row.start
         end = start + length
         data = [one.data for one in measures if one.start < end and one.end > start]
-        felt = sum((one.get("io_some_us", 0) + one.get("cpu_some_us", 0)) * 1000 + one.get("steal_ns", 0) for one in data)
-        felt += max((p.sent - p.due for p in run.probe or () if start - S <= p.due <= end and p.sent >= start), default=0)
+        late = max((p.sent - p.due for p in run.probe or () if start - S <= p.due <= end and p.sent >= start), default=0)
+        waited = [1000 * sum(one.get(name, 0) for one in data) for name in ("io_some_us", "cpu_some_us")]
+        felt = max(late, *waited, sum(one.get("steal_ns", 0) for one in data))
         if felt * 20 < length:
             yield f"a stall of {length / S:.2f} s was felt by nothing else"
 
