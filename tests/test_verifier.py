@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.agreement import compare
+from benchmarks.histories import history
 from judging import verifier
-from tests.histories import history
 from tests.synthetic import SCENARIOS, write_run
 from tests.test_forgeries import CAUGHT, Lie
 
