@@ -3,7 +3,7 @@
     python -m benchmarks.agreement --histories 10000 [--first SEED] [--processes N]
 
 Prints how many agree, how many verdicts are what the making of the history allows, and each difference with its seed.
-Both run in one process for each history; `python -m tests.histories SEED DIR` writes one again, to look at it.
+Both run in one process for each history; `python -m benchmarks.histories SEED DIR` writes one again, to look at it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.histories import history
 from harness.handover import judge_run
 from judging import verifier
-from tests.histories import history
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import zlib
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache, partial
@@ -591,17 +592,13 @@ def stored_accounts(data: bytes) -> list[tuple[str, int, int]]:
 
 
 def read_log(run: Run, name: str) -> list[LogLine]:
-    """A server's log; a line that does not begin with a time continues the last. The door's payments are left out."""
+    """A server's log; a line that does not begin with a time is none of it. The door's payments are left out."""
     lines: list[LogLine] = []
     for text in read_bytes(run, name).decode(errors="replace").split("\n"):
-        if "pay key=" in text:
-            continue
-        try:
-            wall = wall_ns(text, whole=False)
-            lines.append(LogLine(run.clock.at(wall), wall, text))
-        except Damaged:
-            if lines and text:
-                lines.append(lines[-1]._replace(text=text))
+        if text and "pay key=" not in text:
+            with suppress(Damaged):
+                wall = wall_ns(text, whole=False)
+                lines.append(LogLine(run.clock.at(wall), wall, text))
     return lines
 
 
@@ -1129,11 +1126,14 @@ def episodes_of(
         return [Episode(before, None, max(0, window_end - before))], None
     returned = mean_up(list(backs.values()))
     episodes = [Episode(before, returned - before, returned - before)]
-    return episodes + relapses(service, windows[strict], window_end, stalls, level), None
+    episodes += relapses(service, windows[strict], window_end, stalls, level)
+    last = episodes[-1]
+    return episodes, unsettled_return(service, last.began, window_end) if last.length is None else None
 
 
-def unsettled_return(service: Service, before: int, window_end: int) -> int | None:
-    for number in range(bisect_left(service.due, before), bisect_left(service.due, window_end)):
+def unsettled_return(service: Service, began: int, window_end: int) -> int | None:
+    """The moment from which fewer than 5 % were out of order to the end of the probe, plus what is dark after it."""
+    for number in range(bisect_left(service.due, began), bisect_left(service.due, window_end)):
         if 20 * service.out(number, len(service.due)) < len(service.due) - number:
             moment = service.due[number]
             return moment + service.dark.within(moment, service.end)
@@ -1732,7 +1732,7 @@ def hold_rto(run: Run, one: Measured) -> None:
     name = f"rto_s of {one.fault.id}"
     if rto["value"] is not None:
         hold_against(run, "rto_s", rto["value"], rto)
-    elif one.unsettled is not None and up(one.unsettled - one.fault.before) <= target:
+    elif one.unsettled is not None and up(one.unsettled - longest_of(one.episodes).began) <= target:
         run.doubt(f"{name}: service was back within the target, and was not watched for 10 s")
     elif rto["low"] > target:
         run.breaches.append(f"{name}: service did not return, watched for at least {rto['low']} s")
@@ -1937,19 +1937,25 @@ _LAST = re.compile(r"last completed transaction was at log time (\S+ \S+)")
 def committed_by_a_primary(run: Run) -> Iterator[str]:
     ours = {payment.key for payment in run.payments}
     committed = sorted(run.clock.at(row.committed) for row in run.stored or () if row.key in ours)
+    begins = run.baseline[0] if run.baseline else 0
     for node in run.databases:
-        last = None
-        for t, _, line in run.logs.get(node, ()):
+        last, log = None, run.logs.get(node, [])
+        selected = [t for t, _, line in log if "selected new timeline ID" in line]
+        for t, _, line in log:
             found = _LAST.search(line)
             if found:
                 try:
                     last = run.clock.at(wall_ns(found[1]))
                 except Damaged:
                     yield f"{node}: {line!r}"
-            elif "selected new timeline ID" in line and last is not None:
-                if bisect_left(committed, t) > bisect_right(committed, last):
+            elif "selected new timeline ID" in line:
+                if last is None and t > begins:
+                    yield f"the log of {node} does not tell what it had received when it was promoted"
+                elif last is not None and bisect_left(committed, t) > bisect_right(committed, last):
                     yield f"payments were committed before {node} was promoted, and after the last that it had received"
                 last = None
+            elif "received promote request" in line and t > begins and not any(abs(one - t) <= 30 * S for one in selected):
+                yield f"the log of {node} tells a promotion without a new timeline"
 
 
 def receipts_cover_what_stands(run: Run) -> Iterator[str]:
@@ -2418,9 +2424,10 @@ def stalls_were_felt(run: Run) -> Iterator[str]:
         start = row.data["at_ns"] if row.kind == "wake" else row.start
         end = start + length
         data = [one.data for one in measures if one.start < end and one.end > start]
-        felt = sum((one.get("io_some_us", 0) + one.get("cpu_some_us", 0)) * 1000 + one.get("steal_ns", 0) for one in data)
-        felt += max((p.sent - p.due for p in run.probe or () if start - S <= p.due <= end and p.sent >= start), default=0)
-        if felt * 100 < length:
+        late = max((p.sent - p.due for p in run.probe or () if start - S <= p.due <= end and p.sent >= start), default=0)
+        waited = [1000 * sum(one.get(name, 0) for one in data) for name in ("io_some_us", "cpu_some_us")]
+        felt = max(late, *waited, sum(one.get("steal_ns", 0) for one in data))
+        if felt * 20 < length:
             yield f"a stall of {length / S:.2f} s was felt by nothing else"
 
 

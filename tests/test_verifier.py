@@ -1,0 +1,90 @@
+"""The judge and the second verifier, written from the page alone, agree: on verdicts, figures, and whether there is doubt."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from benchmarks.agreement import compare
+from benchmarks.histories import history
+from judging import verifier
+from tests.synthetic import SCENARIOS, write_run
+from tests.test_forgeries import CAUGHT, Lie
+
+VERIFIER = Path(__file__).parent.parent / "judging" / "verifier.py"
+
+# Its proof says "changed" of the flipped bits. The page wants them told as the complement of what was there.
+NOT_AS_THE_PAGE_SAYS = {"disk-corruption"}
+
+
+@pytest.mark.parametrize("scenario", sorted(SCENARIOS))
+def test_they_agree_on_every_scenario(tmp_path: Path, scenario: str) -> None:
+    run = tmp_path / "run"
+    write_run(run, SCENARIOS[scenario])
+    judged, verified, found = compare(run)
+    if scenario in NOT_AS_THE_PAGE_SAYS:
+        assert [text.partition(":")[0] for text in verified["doubts"]] == ["proof_is_of_its_kind"]
+        found = [text for text in found if not text.startswith("verdict:")]
+    else:
+        assert bool(verified["doubts"] or verified["undecided"]) == (judged["verdict"] == "INVALID")
+    assert found == []
+
+
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(min_value=0, max_value=1 << 30))
+def test_they_agree_on_histories_and_with_their_truth(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    run = tmp_path_factory.mktemp("history")
+    truth = history(seed, run)
+    try:
+        judged, verified, found = compare(run)
+        assert found == [], truth.kind
+        assert {judged["verdict"], verified["verdict"]} <= truth.allowed, truth.kind
+    finally:
+        shutil.rmtree(run)
+
+
+def verify(run: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-I", str(VERIFIER), str(run)], capture_output=True, text=True, check=False)
+
+
+def test_it_runs_by_itself_and_prints_its_verdict(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", SCENARIOS["lost-payments"])
+    told = verify(tmp_path / "run")
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout)
+    assert (found["verdict"], found["figures"]["lost_transactions"], found["doubts"]) == ("FAIL", 14, [])
+
+
+@pytest.mark.parametrize(("version", "word"), [(1, "version 1"), (None, "missing")])
+def test_without_a_run_of_version_2_there_is_no_verdict(tmp_path: Path, version: int | None, word: str) -> None:
+    if version:
+        (tmp_path / "plan.json").write_text(json.dumps({"evidence_version": version}))
+    told = verify(tmp_path)
+    assert told.returncode == 2
+    assert json.loads(told.stdout)["verdict"] is None
+    assert word in json.loads(told.stdout)["doubts"][0]
+
+
+def test_it_shares_no_code_and_needs_the_standard_library_alone() -> None:
+    for node in ast.walk(ast.parse(VERIFIER.read_text())):
+        names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            names = [node.module or ""]
+        assert all(name.partition(".")[0] in sys.stdlib_module_names for name in names)
+
+
+@pytest.mark.parametrize("lie", CAUGHT, ids=lambda lie: lie.name)
+def test_a_lie_does_not_pass(lie: Lie, tmp_path: Path) -> None:
+    """The forgeries were made against the judge; the verifier knows nothing of them."""
+    write_run(tmp_path / "run", lie.base)
+    lie.forge(tmp_path / "run")
+    assert verifier.verify(tmp_path / "run")["verdict"] != "PASS"
