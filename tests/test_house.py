@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("benchmarks", "drills", "faults", "harness", "judging", "load", "reports", "tests", "topologies")
 MAY_IMPORT = {
-    "benchmarks": {"faults", "harness", "judging", "topologies", "tests"},  # tests: the made-up histories alone
+    "benchmarks": {"faults", "harness", "judging", "topologies"},
     "drills": {"harness", "judging", "faults", "topologies"},
     "faults": {"topologies"},
     "harness": {"judging", "faults", "topologies", "reports"},  # reports from one module only: see below
