@@ -2194,7 +2194,8 @@ def primaries_were_sampled(run: Run) -> Iterator[str]:
             seen = sampled[node]
             near = {what for t, what in seen if abs(t - event.t) <= 2 * S}
             last = [what for t, what in seen if t <= event.t][-1:] or ["down"]
-            if role not in near and role != last[0]:
+            silent = not any(what != "down" and event.t - S < t <= event.t for t, what in seen)
+            if role not in near and role != last[0] and not (role == "down" and silent):
                 yield f"{node} was {role} by event {event.seq}, and was not sampled so"
     for node, seen in sampled.items():
         start = None

@@ -18,6 +18,7 @@ UNWATCHED_NS_MAX = 45 * SECOND_NS  # a frozen database once took 35 s to answer 
 BETWEEN_SAMPLES_NS = 2 * BUSY_NS  # samples lie 0.2 s apart; beside a busy neighbour up to a second
 # PostgreSQL and Patroni, in the log of a node that becomes the primary
 TOOK_OVER = re.compile(r"received promote request|promoted self to leader by acquiring session lock|selected new timeline ID")
+SPEAKS_NS = SECOND_NS  # an answer says for so long what its node is
 TAKES_S = 30  # from a promotion's first line to a sample that sees it: a busy machine, and recovery of what was received
 
 
@@ -84,10 +85,17 @@ def _roles(samples: pd.DataFrame) -> dict[str, tuple[npt.NDArray[np.int64], list
 
 
 def _sampled(roles: dict[str, tuple[npt.NDArray[np.int64], list[str]]], node: str, role: str, t_ns: int) -> bool:
-    """Whether a sample near that time, or the last one before it, gave that role."""
+    """Whether a sample near that time, or the last one before it, gave that role.
+
+    Who has not answered for a second counts as down, too: on a busy machine an answer may be on its way for that long.
+    """
     if node not in roles:
         return False
     times, seen = roles[node]
+    if role == "down":
+        answers = times[np.array(seen) != "down"]
+        if not ((answers > t_ns - SPEAKS_NS) & (answers <= t_ns)).any():
+            return True
     first, last = (int(np.searchsorted(times, t_ns + shift)) for shift in (-BETWEEN_SAMPLES_NS, BETWEEN_SAMPLES_NS))
     return role in seen[max(0, first - 1) : last]
 
