@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,14 @@ def test_judging_imports_neither_engine_nor_load_nor_driver() -> None:
     """A sealed run is judged on a machine that could not run it."""
     live = {"docker", "gevent", "locust", "psycopg", "requests", "rich", "testcontainers"}
     assert not told([one for one in ALL if room_of(one) in ("judging", "reports") and one.room in live])
+
+
+def test_every_package_is_installed() -> None:
+    """Run from a checkout, nothing misses a package that the distribution leaves out."""
+    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"])
+    rooms = set(ROOMS) - {"benchmarks", "tests"}
+    folders = {p.parent.relative_to(ROOT) for p in sources() if p.relative_to(ROOT).parts[0] in rooms}
+    assert listed == {".".join(folder.parts) for folder in folders}
 
 
 def test_conftest_imports_the_harness_alone() -> None:
