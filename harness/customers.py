@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from judging.errors import CouldNotTell
 from judging.evidence import EventLog, Load, Plan
+from judging.measure import BASELINE_SHARE_MIN
 from judging.outage import SECOND_NS, SUSTAINED_NS, Service
 
 START_WITHIN_S = 30.0
@@ -210,6 +211,22 @@ class Customers:
         if self.baseline_ns is not None:
             service.take_baseline(*self.baseline_ns)
         return service
+
+    def undisturbed(self, since_ns: int) -> tuple[tuple[int, int] | None, str]:
+        """The last `baseline_s` of which all is known, from-to, ns, if they began after `since_ns` in order; and what is seen.
+
+        Without a probe nothing is known but the time.
+        """
+        span_ns = round(self.load.baseline_s * SECOND_NS)
+        if self.load.probe_interval_ms <= 0:
+            return ((since_ns, since_ns + span_ns) if self.clock() >= since_ns + span_ns else None), "no probe"
+        if (service := self.service()) is None:
+            return None, "no payment yet"
+        from_ns, to_ns = service.end_ns - span_ns, service.end_ns
+        due = (service.due >= from_ns) & (service.due < to_ns)
+        share = 1 - float(service.out_of_order[due].mean())
+        seen = f"{share:.1%} of {SECOND_NS / service.interval_ns:.0f} probe payments a second acknowledged in time"
+        return ((from_ns, to_ns) if from_ns >= max(since_ns, int(service.due[0])) and share >= BASELINE_SHARE_MIN else None), seen
 
     def restored(self, window: Window) -> tuple[bool, str]:
         """Whether service is back from that fault, watched for 10 s at least; and what is seen."""

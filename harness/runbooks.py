@@ -221,6 +221,6 @@ def timeline_ends(cluster: Cluster, primary: str, timeline: int) -> dict[int, in
     """Where each earlier timeline ended (bytes), by the primary's own history file."""
     if timeline == 1:
         return {}
-    text = cluster.sql(primary, "SELECT pg_read_file('pg_wal/' || lpad(to_hex(%s::int), 8, '0') || '.history')", timeline)[0][0]
+    text = cluster.sql(primary, f"SELECT pg_read_file('pg_wal/{timeline:08X}.history')")[0][0]
     rows = [line.split("\t") for line in text.splitlines() if line and line[0].isdigit()]
     return {int(row[0]): lsn_bytes(row[1]) for row in rows}

@@ -45,6 +45,7 @@ from judging.evidence import (
     write_atomically,
 )
 from judging.judge import EXIT_CODES, Verdict
+from judging.measure import BASELINE_SHARE_MIN
 from judging.outage import SECOND_NS, SUSTAINED_NS
 from topologies import engine, images, startup
 from topologies.cluster import Cluster, ClusterError
@@ -55,6 +56,7 @@ CAUGHT_UP_WITHIN_S = 60.0
 STEADY_WITHIN_S = 60.0
 COPY_WITHIN_S = 30.0
 BASELINE_SETTLE_S = 1.0  # the pools open their connections: not part of the baseline
+BASELINE_WITHIN_S = 60.0  # a busy machine may keep a bank that has just started out of order for a while
 INTERRUPTED_EXIT = 130
 
 
@@ -108,7 +110,7 @@ def run_drill(drill: Drill, options: Options, ground: Ground | None = None) -> R
                         options.sabotage(cluster)
                     take_baseline(run)
                     perform(drill, run)
-                read_back(cluster, directory, events, view)
+                read_back(cluster, directory, plan, events, view)
             finally:
                 with uninterrupted(view):
                     host.stop()
@@ -307,20 +309,25 @@ def show_numbers(run: Run, stop: threading.Event) -> None:
 
 
 def take_baseline(run: Run) -> None:
-    """The undisturbed rate, over a fixed span of time: the one wait here that is for time itself."""
+    """The rate of the first `baseline_s` in order. Raises CouldNotTell where none comes: a bank out of order is not hurt."""
     run.phase("baseline")
-    span = run.plan.load.baseline_s
-    run.view.phase("baseline", BASELINE_SETTLE_S + span)
-    time.sleep(BASELINE_SETTLE_S)
-    run.check_load()
-    from_ns = time.monotonic_ns()
-    time.sleep(span)
-    to_ns = time.monotonic_ns()
-    run.check_load()
-    run.customers.baseline_ns = from_ns, to_ns
-    service = run.customers.service()
-    text = f"baseline: {service.rate_per_s if service else 0:.0f} probe payments acknowledged per second"
-    run.events.write("baseline", text, from_ns=from_ns, to_ns=to_ns)
+    span_s = run.plan.load.baseline_s
+    run.view.phase("baseline", BASELINE_SETTLE_S + span_s)
+    since_ns = time.monotonic_ns() + round(BASELINE_SETTLE_S * SECOND_NS)
+    deadline_ns = since_ns + round((span_s + BASELINE_WITHIN_S) * SECOND_NS)
+    while True:
+        run.check_load()
+        window, seen = run.customers.undisturbed(since_ns)
+        if window is not None:
+            break
+        if time.monotonic_ns() > deadline_ns:
+            raise CouldNotTell(
+                f"no steady state under load, so no fault was injected: expected {span_s:g} s with {BASELINE_SHARE_MIN:.0%} of"
+                f" the payments in order within {BASELINE_WITHIN_S:g} s; seen last: {seen}"
+            )
+        time.sleep(0.1)
+    run.customers.baseline_ns = from_ns, to_ns = window
+    run.events.write("baseline", f"baseline: {seen}", from_ns=from_ns, to_ns=to_ns)
 
 
 def perform(drill: Drill, run: Run) -> None:
@@ -329,12 +336,12 @@ def perform(drill: Drill, run: Run) -> None:
 
 
 # --- Afterwards -------------------------------------------------------------------------------------------------------
-def read_back(cluster: Cluster, directory: Path, events: EventLog, view: LiveView) -> None:
+def read_back(cluster: Cluster, directory: Path, plan: Plan, events: EventLog, view: LiveView) -> None:
     """Once replay has finished: the bank's tables of every copy."""
     events.write("phase", "phase: readback", name="readback")
     view.phase("reading every copy back", CAUGHT_UP_WITHIN_S)
     with door_closed(cluster, events):
-        compare_copies(cluster, directory, events)
+        compare_copies(cluster, directory, plan.run_id, events)
 
 
 @contextlib.contextmanager
@@ -352,11 +359,11 @@ def door_closed(cluster: Cluster, events: EventLog) -> Iterator[None]:
             events.write("door", f"the front door stays closed: {brief(error)}", source="door", closed=was_open)
 
 
-def compare_copies(cluster: Cluster, directory: Path, events: EventLog) -> None:
+def compare_copies(cluster: Cluster, directory: Path, run_id: str, events: EventLog) -> None:
     wait_replayed(cluster, events)
     primary = cluster.wait_primary(within_s=30)
     events.write("authority", f"{primary.name} is the copy that counts", node=primary.name)
-    tell_exempt_keys(cluster, primary.name, events)
+    tell_exempt_keys(cluster, primary.name, run_id, events)
     expected = [n.name for n in cluster.databases()]
     events.write("expected_copies", f"expected copies: {', '.join(expected)}", nodes=expected)
     (directory / "copies").mkdir(exist_ok=True)
@@ -375,7 +382,7 @@ def compare_copies(cluster: Cluster, directory: Path, events: EventLog) -> None:
         list(pool.map(read, expected))
 
 
-def tell_exempt_keys(cluster: Cluster, authority: str, events: EventLog) -> None:
+def tell_exempt_keys(cluster: Cluster, authority: str, run_id: str, events: EventLog) -> None:
     """Keys in no ledger of ours that are no phantoms, as the authority itself counts them."""
 
     def told(prefix: str) -> dict[str, Any]:
@@ -384,7 +391,7 @@ def tell_exempt_keys(cluster: Cluster, authority: str, events: EventLog) -> None
         keys = [str(row[0]) for row in rows]
         return {"count": len(keys), "sha256": sha256_of_bytes("\n".join(keys).encode())}
 
-    observers, ready = told(OBSERVER_PREFIX), told(f"{cluster.run_id}-ready-")
+    observers, ready = told(OBSERVER_PREFIX), told(f"{run_id}-ready-")
     text = f"{observers['count']} payments of observers and {ready['count']} of our own are in no ledger"
     events.write("exempt_keys", text, source="databases", observers=observers, ready=ready)
 

@@ -116,6 +116,40 @@ def test_what_waits_too_long_counts_though_others_are_answered(tmp_path: Path) -
         assert replay.customers.unsettled([window])
 
 
+def baselines(replay: Replay, since_ns: int) -> list[tuple[int, int]]:
+    """What `undisturbed` would take for the baseline, asked ten times a second."""
+    found = []
+    for t_ns in range(since_ns, replay.before_ns, SECOND_NS // 10):
+        replay.tell_until(t_ns)
+        if window := replay.customers.undisturbed(since_ns)[0]:
+            found.append(window)
+    return found
+
+
+def test_the_baseline_is_the_first_span_in_order(tmp_path: Path) -> None:
+    """A bank that has only just started refuses for a while: nothing is broken on top of that."""
+    replay = Replay(SCENARIOS["undisturbed"], tmp_path)
+    since_ns = int(replay.probe["due_ns"].min())
+    span_ns = round(replay.customers.load.baseline_s * SECOND_NS)
+    replay.probe["outcome"] = replay.probe["outcome"].astype(str)
+    replay.probe.loc[replay.probe["due_ns"] < since_ns + SECOND_NS // 2, "outcome"] = "refused"
+    (from_ns, to_ns), *_ = baselines(replay, since_ns)
+    assert to_ns - from_ns == span_ns
+    in_span = replay.probe[(replay.probe["due_ns"] >= from_ns) & (replay.probe["due_ns"] < to_ns)]
+    assert (in_span["outcome"] == "acknowledged").mean() >= 0.95
+    assert 0.25 <= (from_ns - since_ns) / SECOND_NS < 0.4  # from 0.25 s on no more than 5 % of the span are refused
+
+
+def test_a_bank_that_stays_out_of_order_has_no_baseline(tmp_path: Path) -> None:
+    replay = Replay(SCENARIOS["undisturbed"], tmp_path)
+    number = (replay.probe["due_ns"] - replay.probe["due_ns"].min()) // replay.interval_ns
+    replay.probe["outcome"] = replay.probe["outcome"].astype(str)
+    replay.probe.loc[number % 10 == 0, "outcome"] = "refused"
+    since_ns = int(replay.probe["due_ns"].min())
+    assert baselines(replay, since_ns) == []
+    assert "90.0% of 100 probe payments a second" in replay.customers.undisturbed(since_ns)[1]
+
+
 def test_who_was_healed_too_early_is_watched_on(tmp_path: Path) -> None:
     """The window closes right after the return: until 10 s have passed it isn't settled, then it is."""
     replay = Replay(SCENARIOS["short-outage"], tmp_path)

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from harness import cycles, environment, first_state, ground, runbooks, runner
 from harness.cycles import run_cycles
-from harness.drill import Drill, payments
+from harness.drill import Drill, load_drill, payments
 from harness.runner import INTERRUPTED_EXIT, Options
 from judging.errors import CouldNotStart
 from judging.evidence import EventLog, Targets
@@ -259,3 +259,21 @@ def test_books_are_closed_in_one_transaction_and_told_with_what_went(tmp_path: P
     told = json.loads((tmp_path / "events.jsonl").read_text())
     assert (told["kind"], told["data"]["payments"]) == ("books_closed", 2)
     assert told["data"]["sha256"] == hashlib.sha256(b"k1\nk2").hexdigest()
+
+
+def test_where_a_timeline_ended_is_read_from_its_history() -> None:
+    """PostgreSQL names timelines in capital hexadecimal digits."""
+    asked: list[str] = []
+
+    def sql(_: str, query: str) -> list[tuple[str]]:
+        asked.append(query)
+        return [("9\t0/3000000\tno recovery target specified\n\n10\t1/000000A0\tno recovery target specified\n",)]
+
+    assert runbooks.timeline_ends(cast(Any, SimpleNamespace(sql=sql)), "dc1-a", 11) == {9: 0x3000000, 10: (1 << 32) + 0xA0}
+    assert "'pg_wal/0000000B.history'" in asked[0]
+
+
+@pytest.mark.docker
+def test_each_cycle_passes_on_its_own(tmp_path: Path) -> None:
+    results = run_cycles(load_drill("planned-switchover"), Options(runs=tmp_path, interactive=False), 2, tell=lambda _: None)
+    assert [(result.verdict.verdict, result.verdict.reasons) for result in results if result.exit_code != 0] == []

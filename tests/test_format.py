@@ -272,7 +272,7 @@ class Answering:
 def test_the_runner_counts_exempt_keys_as_the_judge_does(tmp_path: Path) -> None:
     log = EventLog(tmp_path / "events.jsonl")
     keys = ("observer-b", "observer-a", "r-ready-0001", "r-p-0000000")
-    tell_exempt_keys(cast(Any, Answering(*keys)), "dc1-a", log)
+    tell_exempt_keys(cast(Any, Answering(*keys)), "dc1-a", "r", log)
     log.close()
     data = Event.model_validate_json((tmp_path / "events.jsonl").read_text()).data
     assert data == {"observers": exempt(keys, "observer-"), "ready": exempt(keys, "r-ready-")}
