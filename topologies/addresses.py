@@ -25,6 +25,15 @@ class Addresses:
     topology: Topology
     networks: dict[str, IPv4Network]
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where a center has more links, or the topology more nodes, than a /24 has room for."""
+        links, nodes = FIRST_NODE - FIRST_LINK, FIRST_ALIAS - FIRST_NODE
+        if len(self.topology.nodes()) > nodes:
+            raise ValueError(f"expected at most {nodes} nodes; {self.topology.name} has {len(self.topology.nodes())}")
+        for center in self.topology.centers:
+            if (found := sum(center.name in pair for pair in self.pairs())) > links:
+                raise ValueError(f"expected at most {links} linked centers for each; {center.name} has {found}")
+
     def gateway(self, center: str) -> str:
         return str(self.networks[center][1])
 
@@ -32,7 +41,9 @@ class Addresses:
         return str(self.networks[center][2])
 
     def link(self, pair: tuple[str, str], center: str) -> str:
-        return str(self.networks[center][FIRST_LINK + self.pairs().index(pair)])
+        """The address in `center` of the link of that pair: links count by center, so that each has room for its own."""
+        here = [one for one in self.pairs() if center in one]
+        return str(self.networks[center][FIRST_LINK + here.index(pair)])
 
     def pairs(self) -> list[tuple[str, str]]:
         """Each pair of linked centers once, in order."""

@@ -76,10 +76,13 @@ def checked(name: str, value: Any) -> Any:
         if value not in CHOICES[name]:
             raise ValueError(f"{name}: expected one of {', '.join(CHOICES[name])}; seen {value!r}")
         return value
+    kind = type(SETTINGS[name])
     try:
-        number = type(SETTINGS[name])(value)
+        number = kind(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{name}: expected a number; seen {value!r}") from None
+        raise ValueError(f"{name}: expected a {'whole number' if kind is int else 'number'}; seen {value!r}") from None
+    if number != float(value):
+        raise ValueError(f"{name}: expected a whole number; seen {value!r}")
     if number < NUMBER_MINIMUM.get(name, 0):
         raise ValueError(f"{name}: expected at least {NUMBER_MINIMUM.get(name, 0)}; seen {value!r}")
     return number

@@ -106,7 +106,7 @@ class Bank:
                 if connection is None or connection.is_closed():
                     connection = await asyncpg.connect(**LOGIN, server_settings={"application_name": f"beat-{CENTER}"})
                 began = time.monotonic()
-                work = connection.execute("UPDATE heartbeat SET beat = beat + 1 WHERE center = $1", CENTER)
+                work = connection.execute("SELECT beat($1)", CENTER)
                 await asyncio.wait_for(work, ANSWER_S)
                 self.beat_at = began
                 if self.why_not:
