@@ -268,6 +268,7 @@ class Sample(NamedTuple):
     flush: int | None
     sync_names: str
     replication: list[Data]
+    slow: bool  # its time was over: it may write all the same
 
 
 class Witnessed(NamedTuple):
@@ -506,7 +507,7 @@ def read_samples(run: Run) -> list[Sample]:
     columns = "asked_ns,t_ns,node,ok,in_recovery,timeline,flush_lsn,replay_lsn,sync_names,replication,error"
     peer = [{"name": str, "state": str, "sync_state": str, "flush_lsn": (None, int)}]
     samples = []
-    for asked, t, node, ok, recovery, timeline, flush, replay, names, replication, _ in rows_of(
+    for asked, t, node, ok, recovery, timeline, flush, replay, names, replication, error in rows_of(
         read_bytes(run, "samples.csv"), columns
     ):
         peers = parse_json(replication) if replication not in ("", "[]") else []
@@ -525,6 +526,7 @@ def read_samples(run: Run) -> list[Sample]:
                 whole_or_none(flush),
                 names,
                 peers,
+                re.search("no answer|time", error, re.IGNORECASE) is not None,
             )
         )
     return sorted(samples, key=lambda sample: (sample.t, sample.node))
@@ -2239,8 +2241,9 @@ def no_answer_without_a_primary(run: Run) -> Iterator[str]:
         return
     watched: list[Span] | None = None
     for node in run.databases:
-        times = [s.t for s in run.samples if s.node == node]
-        spans = Spans([(one, after) for one, after in pairwise(times) if after - one <= 2 * S]).spans
+        mine = [s for s in run.samples if s.node == node]
+        near = [(a.t, b.t) for a, b in pairwise(mine) if b.t - a.t <= 2 * S and not a.slow and not b.slow]
+        spans = Spans(near).spans
         if watched is None:
             watched = spans
         else:
