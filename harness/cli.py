@@ -369,6 +369,7 @@ def status(as_json: bool) -> None:
             click.echo(f"{one['run_id']}  {one['error']}")
             continue
         down = f"  down: {', '.join(one['down'])}" if one["down"] else ""
+        down += f"  left by a run that is over: 'drillbook down {one['run_id']}' removes it" if one["state"] == "left" else ""
         click.echo(f"{one['run_id']}  {one['topology']}  door {one['door']}  primary {one['primary'] or 'none'}  {faults}{down}")
 
 

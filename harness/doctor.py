@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import platform
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness import leftovers
 from harness.environment import DISK_NEEDED_MIB, MEMORY_NEEDED_MIB, memory_available_mib
+from harness.leftovers import Ours
 from topologies import engine, images
 
 MARKS = {"ok": "ok      ", "degraded": "DEGRADED", "missing": "MISSING "}
@@ -14,7 +17,7 @@ MARKS = {"ok": "ok      ", "degraded": "DEGRADED", "missing": "MISSING "}
 
 @dataclass(frozen=True)
 class Finding:
-    """`state`: ok, degraded (drills run, and say what is missing), or missing (no drill can start)."""
+    """`state`: ok, degraded (drills run, and not as well as they could), or missing (no drill can start)."""
 
     subject: str
     state: str
@@ -37,10 +40,14 @@ def examine() -> list[Finding]:
     )
     found.append(host_reaches_containers(version))
     found += image_findings(client)
-    left = engine.leftovers(client)
-    text = f"{left} carry our label; a drill or 'up' may own them ('drillbook status'), 'drillbook clean' removes them"
-    found.append(Finding("leftovers", "ok", text if left else "nothing carries our label"))
+    found.append(left_over(leftovers.all_of_ours(client)))
     return found
+
+
+def left_over(found: Sequence[Ours]) -> Finding:
+    """What nobody holds and nobody guards takes memory and cores away from what is measured."""
+    text = "; ".join(leftovers.told(found)) or "nothing carries our label"
+    return Finding("leftovers", "degraded" if any(one.state == "left" for one in found) else "ok", text)
 
 
 def memory() -> Finding:

@@ -32,7 +32,7 @@ def check_memory() -> None:
     if available is not None and available < MEMORY_NEEDED_MIB:
         raise CouldNotStart(
             f"too little memory: a topology needs {MEMORY_NEEDED_MIB} MiB, {available} MiB are available. "
-            "Stop something, or run 'drillbook clean' if an earlier topology still stands."
+            "Stop something; 'drillbook doctor' says whether an earlier topology still stands, and what removes it."
         )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 import faults
-from harness import environment
+from harness import environment, leftovers
 from harness.watcher import Watcher
 from judging.errors import BadInput, CouldNotStart, CouldNotTell
 from judging.evidence import wall_now
@@ -52,7 +52,10 @@ def stand_up(name: str, settings: dict[str, str], *, runs: Path, port: int, prog
     environment.check_port(port)
     environment.check_memory()
     try:
-        found = images.ensure(connected(), lambda text: progress(f"images: {text}"))
+        client = connected()
+        for line in leftovers.told(leftovers.all_of_ours(client)):
+            progress(line)
+        found = images.ensure(client, lambda text: progress(f"images: {text}"))
         stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         directory = runs.resolve() / "by-hand" / f"{stamp}-{secrets.token_hex(2)}"
         directory.mkdir(parents=True)
@@ -74,29 +77,34 @@ def all_standing() -> dict[str, Path]:
     return {run_id: Path(directory) for run_id, directory in engine.runs(connected()).items()}
 
 
-def attach(run_id: str | None) -> tuple[Cluster, Path]:
-    """Take hold of a topology that stands; the only one, or the one named. Raises BadInput that lists them."""
+def chosen(run_id: str | None) -> tuple[str, Path]:
+    """The topology that stands, or the one named, and its run directory. Raises BadInput that lists them."""
     standing = all_standing()
     if run_id is None and len(standing) != 1:
-        seen = (
-            "nothing stands: start one with 'drillbook up'" if not standing else f"several stand: {', '.join(sorted(standing))}"
-        )
-        raise BadInput(f"which topology? {seen}")
-    chosen = run_id or next(iter(standing))
-    if chosen not in standing:
-        raise BadInput(f"{chosen!r} does not stand; seen: {', '.join(sorted(standing)) or 'nothing'}")
-    path = standing[chosen] / "standing.json"
+        nothing = "nothing stands: start one with 'drillbook up'"
+        several = f"several stand: {', '.join(sorted(standing))}; name one (--run RUN_ID; 'down' takes it as it is)"
+        raise BadInput(f"which topology? {several if standing else nothing}")
+    name = run_id or next(iter(standing))
+    if name not in standing:
+        raise BadInput(f"{name!r} does not stand; seen: {', '.join(sorted(standing)) or 'nothing'}")
+    return name, standing[name]
+
+
+def attach(run_id: str | None) -> tuple[Cluster, Path]:
+    """Take hold of a topology that stands. Raises BadInput as `chosen`, CouldNotTell when nobody wrote down what it is."""
+    name, directory = chosen(run_id)
+    path = directory / "standing.json"
     try:
         described = Standing.read(path)
     except (OSError, ValueError, TypeError) as error:
         raise CouldNotTell(
-            f"{chosen} can't be taken hold of: {path} can't be read ({error}); 'drillbook clean' removes it"
+            f"{name} can't be taken hold of: {path} can't be read ({error}); 'drillbook down {name}' removes it"
         ) from error
-    return Cluster(topology_named(described.topology, described.settings), described), standing[chosen]
+    return Cluster(topology_named(described.topology, described.settings), described), directory
 
 
 def status_of_all() -> list[dict[str, Any]]:
-    return [status_of(run_id) for run_id in sorted(all_standing())]
+    return [{"state": one.state, **status_of(one.run_id)} for one in leftovers.all_of_ours(connected())]
 
 
 def status_of(run_id: str) -> dict[str, Any]:
@@ -243,8 +251,8 @@ def heal_by_hand(run_id: str | None, *, say: Say) -> None:
 
 
 def take_down(run_id: str | None, *, say: Say) -> None:
-    cluster, directory = attach(run_id)
-    finish(cluster.client, cluster.run_id, directory, say)
+    name, directory = chosen(run_id)  # not held: what a dead start left has no standing.json
+    finish(connected(), name, directory, say)
 
 
 def finish(client: Any, run_id: str, directory: Path, say: Say) -> None:

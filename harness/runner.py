@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 import requests
 
-from harness import environment, witness
+from harness import environment, leftovers, witness
 from harness.customers import Customers
 from harness.drill import Drill
 from harness.first_state import first_state_again
@@ -140,8 +140,10 @@ def prepare(options: Options) -> tuple[Any, images.Images]:
     environment.check_memory()
     try:
         client = engine.connect()
+        for line in leftovers.told(leftovers.all_of_ours(client)):
+            print(line, flush=True)
         return client, images.ensure(client, lambda text: print(f"images: {text}", flush=True))
-    except (engine.EngineError, images.ImageError) as error:
+    except (engine.EngineError, images.ImageError, *engine.REFUSALS) as error:
         raise CouldNotStart(str(error)) from error
 
 

@@ -211,6 +211,8 @@ def _changes(evidence: Evidence, measurement: Measurement, verdict: Verdict, mar
             yield f"PASS needs {one.figure} to be better by {abs(one.margin):g} ({one.text})."
         for breach in measurement.breaches:
             yield f"PASS needs this not to be so: {breach}"
+        for untold in measurement.undecided:
+            yield f"PASS needs this to be told, too: {untold}"
         return
     for one in margins[:1]:
         what = (

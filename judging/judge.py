@@ -87,18 +87,24 @@ class Verdict(Model):
 
 
 def judge(measurement: Measurement, targets: Targets, *, plan: Plan, manifest_sha256: str | None) -> Verdict:
-    """INVALID when something could not be told, else FAIL when something was not met, else PASS; with every reason."""
+    """INVALID when there is a doubt, else FAIL when something is surely missed, else INVALID when one is undecided, else PASS.
+
+    With every reason: doubts, then what was missed, then what is undecided, else what was met.
+    """
     doubts, misses, met = list(measurement.doubts), list(measurement.breaches), list[str]()
+    undecided = list(measurement.undecided)
     against = _against_targets if measurement.intervals is None else _against_intervals
     for outcome, reason in against(measurement, targets):
-        {"INVALID": doubts, "FAIL": misses, "PASS": met}[outcome].append(reason)
+        {"INVALID": doubts, "FAIL": misses, "UNDECIDED": undecided, "PASS": met}[outcome].append(reason)
     for fault in (f for f in measurement.faults if not f.proved):
         if not any(f"Fault {fault.id} " in doubt for doubt in doubts):
             doubts.append(f"Fault {fault.id} ({fault.name} of {fault.target}) is not proved.")
     if not measurement.faults and not doubts:
         doubts.append("No fault was measured.")
-    verdict: Literal["PASS", "FAIL", "INVALID"] = "INVALID" if doubts else "FAIL" if misses else "PASS"
-    reasons = doubts + misses or met or ["No target was set; every fault is proved and the ledger balances."]
+    verdict: Literal["PASS", "FAIL", "INVALID"] = (
+        "INVALID" if doubts else "FAIL" if misses else "INVALID" if undecided else "PASS"
+    )
+    reasons = doubts + misses + undecided or met or ["No target was set; every fault is proved and the ledger balances."]
     faults = [VerdictFault.model_validate(_part(fault, VerdictFault)) for fault in measurement.faults]
     return Verdict(
         schema=SCHEMAS.get(plan.evidence_version, SCHEMA),
@@ -142,7 +148,8 @@ def _unhealed(fault: FaultMeasurement) -> str:
     return f"Note: fault {fault.id} ({fault.name} of {fault.target}) was not healed in order; the verdict stands."
 
 
-Reason = tuple[Literal["PASS", "FAIL", "INVALID"], str]
+# UNDECIDED: the figure is known, and its interval lies across the target; INVALID: it is not known. Version 1 has no intervals.
+Reason = tuple[Literal["PASS", "FAIL", "INVALID", "UNDECIDED"], str]
 
 
 def _against_targets(measured: Measurement, targets: Targets) -> Iterator[Reason]:
@@ -261,7 +268,7 @@ def _decide(name: str, figure: float | None, interval: Interval | None, target: 
         return "PASS", f"{name} {_figure(figure)} s{between} is within the target of {target:g} s."
     if interval.low > target:
         return "FAIL", f"{name} {_figure(figure)} s{between} misses the target of {target:g} s."
-    return "INVALID", (
+    return "UNDECIDED", (
         f"{name} {_figure(figure)} s lies between {_figure(interval.low)} and {_figure(interval.high)} s, and the target is"
         f" {target:g} s: {_cause(interval, target)}."
     )
@@ -294,7 +301,7 @@ def _rto_intervals(measured: Measurement, target_s: float) -> Iterator[Reason]:
 def _no_return(name: str, fault: FaultMeasurement, target_s: float) -> Reason:
     back_s, interval = fault.unsettled_return_s, fault.rto_interval
     if back_s is not None and back_s <= target_s:
-        return "INVALID", (
+        return "UNDECIDED", (
             f"{name}: service was back after {_figure(back_s)} s and was not watched for the 10 s that show"
             f" whether it stayed (target {target_s:g} s)."
         )
@@ -303,15 +310,15 @@ def _no_return(name: str, fault: FaultMeasurement, target_s: float) -> Reason:
     if interval is not None and interval.low is not None and interval.low > target_s:
         return "FAIL", f"{gone}."
     if interval is not None and watched_s > target_s:
-        return "INVALID", f"{gone}; {_cause(interval, target_s)}."
-    return "INVALID", f"{gone}."
+        return "UNDECIDED", f"{gone}; {_cause(interval, target_s)}."
+    return "UNDECIDED", f"{gone}."
 
 
 def _interruption_interval(measured: Measurement, interval: Interval | None, target_s: float) -> Reason:
     """An interruption that had not ended is at least as long as seen."""
     reason = _decide("Interruption", measured.interruption_s, interval, target_s)
     if reason[0] == "PASS" and any(fault.rto_s is None for fault in measured.faults):
-        return "INVALID", f"Interruption: service did not return while it was watched (target {target_s:g} s)."
+        return "UNDECIDED", f"Interruption: service did not return while it was watched (target {target_s:g} s)."
     return reason
 
 
@@ -319,7 +326,7 @@ def _availability_interval(figure: float | None, interval: Interval | None, targ
     """More is better: the low end has to meet the target."""
     reason = _availability(figure, target)
     if reason[0] == "FAIL" and interval is not None and interval.high is not None and interval.high >= target:
-        return "INVALID", (
+        return "UNDECIDED", (
             f"Availability lies between {interval.low:.4%} and {interval.high:.4%}, and the target is {target:.4%}:"
             f" {_cause(interval, target)}."
         )

@@ -11,7 +11,8 @@ import numpy as np
 from pydantic import Field
 
 from judging import intervals, outage_v1
-from judging.books import Books, audit
+from judging.awaited import Missed, missed
+from judging.books import audit
 from judging.crosschecks import hold_against_each_other
 from judging.evidence import Evidence, Model
 from judging.host import Host, read_host, words
@@ -164,6 +165,7 @@ class Measurement(Model):
     conditions: list[dict[str, object]]  # the `until` events' data, in order
     doubts: list[str]  # what could not be told, in words: each makes the verdict INVALID
     breaches: list[str]  # broken invariants and conditions not reached, in words: each makes it FAIL
+    undecided: list[str] = Field(default_factory=list)  # what would be a breach, were it not perhaps the host's doing (version 2)
     intervals: dict[str, Interval | None] | None = None  # version 2: by the figure's name
 
 
@@ -181,12 +183,13 @@ def measure(evidence: Evidence) -> Measurement:
     faults = [_measure_fault(records, service, host, one) for one in injected] if service is not None else []
     protection = _protection(records)
     ready = next((data for _, data in records.of("ready", Ready)), Ready())
-    until = [data for _, data in records.of("until", Until)]
+    until = records.of("until", Until)
+    unreached = missed(until, host)
     worst = _worst(faults)
     acknowledged = sum(count.acknowledged for count in books.counts)
     committed = [count.unknown_committed for count in books.counts if count.unknown_committed is not None]
     complete = service is not None and len(faults) > 0
-    breaches = _breaches(records, books, until, service, host)
+    gone = _gone_at_the_end(service, host)
     measured = Measurement(
         baseline_rate_per_s=None if rate_per_s is None else round(rate_per_s, 3),
         baseline_pause_s=None if pause_ns is None else seconds_up(pause_ns),
@@ -218,9 +221,10 @@ def measure(evidence: Evidence) -> Measurement:
         authority=books.authority,
         first_payment_s=ready.first_payment_s,
         full_redundancy_s=ready.full_redundancy_s,
-        conditions=[data.model_dump() for data in until],
+        conditions=[data.model_dump() for _, data in until],
         doubts=list(dict.fromkeys(records.doubts)),
-        breaches=breaches,
+        breaches=unreached.breaches + gone.breaches + books.breaches,
+        undecided=unreached.undecided + gone.undecided,
     )
     if host is None or service is None:
         return measured
@@ -246,22 +250,17 @@ def _worst(faults: Sequence[FaultMeasurement]) -> FaultMeasurement | None:
 AnyService = outage_v1.Service | Service
 
 
-def _breaches(records: Records, books: Books, until: Sequence[Until], service: AnyService | None, host: Host | None) -> list[str]:
+def _gone_at_the_end(service: AnyService | None, host: Host | None) -> Missed:
+    """Service that was out of order when the load stopped: a breach, unless the host's stalls may account for it."""
+    if service is None or service.in_order_at_end:
+        return Missed()
     level_s = service.level_ns / 1e9 if isinstance(service, Service) else 1
-    gone = (
-        f"Service was not in order at the end: fewer than 95 % of the last 5 s' payments were acknowledged within {level_s:g} s."
-    )
-    ending = [gone] if service is not None and not service.in_order_at_end else []
-    if ending and isinstance(service, Service) and host is not None and service.forgiving(host.excuses).in_order_at_end:
-        stall = host.longest(service.end_ns - END_NS - service.level_ns, service.end_ns)
-        records.doubt(f"{gone.removesuffix('.')}; {words(stall, service.end_ns) if stall else 'the host stalled'} of the end.")
-        ending = []
-    missed = [
-        f"Awaited {data.condition} within {data.within_s:g} s; it was not reached, seen: {data.seen}."
-        for data in until
-        if not data.reached
-    ]
-    return missed + ending + books.breaches
+    enough = f"95 % of the last 5 s' payments were acknowledged within {level_s:g} s"
+    gone = f"Service was not in order at the end: fewer than {enough}"
+    if not isinstance(service, Service) or host is None or not service.forgiving(host.excuses).in_order_at_end:
+        return Missed(breaches=[f"{gone}."])
+    stall = host.longest(service.end_ns - END_NS - service.level_ns, service.end_ns)
+    return Missed(undecided=[f"{gone}; {words(stall, service.end_ns) if stall else 'the host stalled'} of the end."])
 
 
 # What the probe saw before any fault

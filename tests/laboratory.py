@@ -90,5 +90,9 @@ def wait_for_event(runs: Path, kind: str, process: subprocess.Popen[str], *, wit
     raise AssertionError(f"no event {kind!r} within {within_s} s; seen {[e['kind'] for e in events(runs)]}")
 
 
-def labelled() -> engine.Leftovers:
-    return engine.leftovers(engine.connect())
+def standing_below(directory: Path) -> dict[str, engine.Leftovers]:
+    """What carries our label and was made by a run below that directory, by run id. Whatever else stands is somebody else's."""
+    client = engine.connect()
+    made = [run_id for run_id, place in engine.runs(client).items() if Path(place).is_relative_to(directory)]
+    found = {run_id: engine.leftovers(client, run_id) for run_id in made}
+    return {run_id: left for run_id, left in found.items() if left}  # it may have gone meanwhile

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 import requests
 
 from harness.hold import attach
-from tests.laboratory import drillbook, labelled
+from tests.laboratory import drillbook, standing_below
 from topologies.cluster import Cluster
 from topologies.database import wait_for
 from topologies.links import cut_table
@@ -20,23 +22,38 @@ from topologies.links import cut_table
 pytestmark = pytest.mark.docker
 
 
+@dataclass(frozen=True)
+class Hands:
+    """A directory from which `drillbook up` stood a topology up, and that topology's run id: others may stand beside it."""
+
+    directory: Path
+    run_id: str
+
+    def drillbook(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return drillbook(*arguments, cwd=self.directory)
+
+    def inject(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.drillbook("inject", *arguments, "--run", self.run_id)
+
+    def heal(self) -> subprocess.CompletedProcess[str]:
+        return self.drillbook("heal", "--run", self.run_id)
+
+    def status(self) -> dict[str, Any]:
+        found = self.drillbook("status", "--json")
+        assert found.returncode == 0, found.stderr
+        (mine,) = [one for one in json.loads(found.stdout) if one["run_id"] == self.run_id]
+        assert isinstance(mine, dict)
+        return mine
+
+
 @pytest.fixture(scope="module")
-def hands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A directory from which `drillbook up` stood a topology up."""
+def hands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hands]:
     directory = tmp_path_factory.mktemp("hands")
     up = drillbook("up", "two-region-three-center", cwd=directory)
     assert up.returncode == 0, up.stdout + up.stderr
     run_id = next(line for line in up.stdout.splitlines() if " stands; " in line).split()[0]
-    yield directory
+    yield Hands(directory, run_id)
     drillbook("down", run_id, cwd=directory)
-
-
-def status(directory: Path) -> dict[str, Any]:
-    found = drillbook("status", "--json", cwd=directory)
-    assert found.returncode == 0, found.stderr
-    mine = [one for one in json.loads(found.stdout) if str(directory) in one["directory"]]
-    assert isinstance(mine[0], dict)
-    return mine[0]
 
 
 def pay(door: str, key: str, *, amount: Any = 7, debit: str = "acc-0101", credit: str = "acc-0102") -> requests.Response:
@@ -53,8 +70,8 @@ def pay(door: str, key: str, *, amount: Any = 7, debit: str = "acc-0101", credit
     return reply
 
 
-def test_the_door_keeps_the_contract(hands: Path) -> None:
-    door = status(hands)["door"]
+def test_the_door_keeps_the_contract(hands: Hands) -> None:
+    door = hands.status()["door"]
     assert pay(door, "k1").status_code in (200, 201)  # 200: the first try was committed and its answer lost
     assert pay(door, "k1").status_code == 200
     assert pay(door, "k1", amount=8).status_code == 409
@@ -74,29 +91,29 @@ def test_the_door_keeps_the_contract(hands: Path) -> None:
     assert requests.get(f"{door}/ready", timeout=5).status_code == 200
 
 
-def test_a_fault_by_hand_is_shown_proved_and_healed_by_another_process(hands: Path) -> None:
-    injected = drillbook("inject", "LinkBlackholed", "dc1->dc3", cwd=hands)
+def test_a_fault_by_hand_is_shown_proved_and_healed_by_another_process(hands: Hands) -> None:
+    injected = hands.inject("LinkBlackholed", "dc1->dc3")
     assert injected.returncode == 0, injected.stdout + injected.stderr
     assert "NOT PROVED" not in injected.stdout
     assert "datagrams dc3->dc1: expected arrive" in injected.stdout  # one way only
-    assert [f["name"] for f in status(hands)["faults"]] == ["LinkBlackholed"]
-    assert drillbook("heal", cwd=hands).returncode == 0
-    assert status(hands)["faults"] == []
-    again = drillbook("heal", cwd=hands)
+    assert [f["name"] for f in hands.status()["faults"]] == ["LinkBlackholed"]
+    assert hands.heal().returncode == 0
+    assert hands.status()["faults"] == []
+    again = hands.heal()
     assert (again.returncode, again.stdout.strip()) == (0, "nothing to heal")
 
 
-def test_a_killed_node_is_seen_and_comes_back(hands: Path) -> None:
-    injected = drillbook("inject", "NodeKilled", "dc2-b", "--for", "1", cwd=hands)
+def test_a_killed_node_is_seen_and_comes_back(hands: Hands) -> None:
+    injected = hands.inject("NodeKilled", "dc2-b", "--for", "1")
     assert injected.returncode == 0, injected.stdout + injected.stderr
     assert "proved  dc2-b" in injected.stdout
-    assert status(hands)["down"] == []
+    assert hands.status()["down"] == []
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_a_frozen_node_dies_too(hands: Path, held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frozen_node_dies_too(hands: Hands, held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """By whoever may hold its processes, and through the engine; and a start right after the kill is no start of a dead man."""
-    cluster, _ = attach(status(hands)["run_id"])
+    cluster, _ = attach(hands.run_id)
     if not held:
         monkeypatch.setattr(Cluster, "machine", lambda *_: None)
     elif cluster.machine("dc3-bank") is None:
@@ -111,9 +128,9 @@ def test_a_frozen_node_dies_too(hands: Path, held: bool, monkeypatch: pytest.Mon
     assert cluster.running("dc3-bank")
 
 
-def test_both_ways_to_cut_put_the_same_rules(hands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_ways_to_cut_put_the_same_rules(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages to the kernel, and the text that nft reads: what nft then lists is the same, but for the counters."""
-    cluster, _ = attach(status(hands)["run_id"])
+    cluster, _ = attach(hands.run_id)
     if cluster.machine("door") is None:
         pytest.skip("needs root on the engine's own host")
     paths = {"dc2->dc3": "link-dc2-dc3", "door->dc3": "door"}
@@ -136,23 +153,22 @@ def test_both_ways_to_cut_put_the_same_rules(hands: Path, monkeypatch: pytest.Mo
     assert [cluster.dropped(path) for path in paths] == [None, None]
 
 
-def test_bad_words_get_one_clear_line(hands: Path) -> None:
-    for words, expected in (
-        (("inject", "Fire", "dc1"), "no fault 'Fire': there are"),
-        (("inject", "NodeKilled", "dc9-x"), "no node 'dc9-x'"),
-        (("inject", "LinkBlackholed", "dc1->dc9"), "no link 'dc1->dc9'"),
-        (("down", "nobody"), "'nobody' does not stand"),
+def test_bad_words_get_one_clear_line(hands: Hands) -> None:
+    for refused, expected in (
+        (hands.inject("Fire", "dc1"), "no fault 'Fire': there are"),
+        (hands.inject("NodeKilled", "dc9-x"), "no node 'dc9-x'"),
+        (hands.inject("LinkBlackholed", "dc1->dc9"), "no link 'dc1->dc9'"),
+        (hands.drillbook("down", "nobody"), "'nobody' does not stand"),
     ):
-        refused = drillbook(*words, cwd=hands)
         assert refused.returncode == 3, refused.stderr
         assert expected in refused.stderr
         assert len(refused.stderr.strip().splitlines()) == 1
-    assert status(hands)["faults"] == []
+    assert hands.status()["faults"] == []
 
 
-def test_down_leaves_nothing(hands: Path) -> None:
+def test_down_leaves_nothing(hands: Hands) -> None:
     """Runs last in this file: it takes the topology down."""
-    run_id = status(hands)["run_id"]
-    wait_for(lambda: drillbook("down", run_id, cwd=hands).returncode == 0, within_s=60, what="down")
-    assert not labelled()
-    assert drillbook("status", cwd=hands).stdout.strip() == "nothing stands"
+    assert list(standing_below(hands.directory)) == [hands.run_id]
+    wait_for(lambda: hands.drillbook("down", hands.run_id).returncode == 0, within_s=60, what="down")
+    assert not standing_below(hands.directory)
+    assert hands.run_id not in hands.drillbook("status").stdout

@@ -25,6 +25,10 @@ VERIFIER = Path(__file__).parent.parent / "judging" / "verifier.py"
 NOT_AS_THE_PAGE_SAYS = {"disk-corruption"}
 
 
+def verdict_by_the_page(doubt: bool, breach: bool, undecided: bool) -> str:
+    return "INVALID" if doubt else "FAIL" if breach else "INVALID" if undecided else "PASS"
+
+
 @pytest.mark.parametrize("scenario", sorted(SCENARIOS))
 def test_they_agree_on_every_scenario(tmp_path: Path, scenario: str) -> None:
     run = tmp_path / "run"
@@ -34,7 +38,8 @@ def test_they_agree_on_every_scenario(tmp_path: Path, scenario: str) -> None:
         assert [text.partition(":")[0] for text in verified["doubts"]] == ["proof_is_of_its_kind"]
         found = [text for text in found if not text.startswith("verdict:")]
     else:
-        assert bool(verified["doubts"] or verified["undecided"]) == (judged["verdict"] == "INVALID")
+        told = (bool(verified[name]) for name in ("doubts", "breaches", "undecided"))
+        assert judged["verdict"] == verdict_by_the_page(*told)
     assert found == []
 
 

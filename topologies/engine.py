@@ -114,6 +114,11 @@ def leftovers(client: docker.DockerClient, run_id: str | None = None) -> Leftove
     )
 
 
+def running(client: docker.DockerClient) -> set[str]:
+    """The run ids of which a container runs, or is frozen."""
+    return {str(c.attrs["Labels"].get(LABEL, "")) for c in client.containers.list(filters={"label": LABEL}, sparse=True)}
+
+
 def runs(client: docker.DockerClient) -> dict[str, str]:
     """Run directory by run id, of everything that carries our label."""
     found: dict[str, str] = {}

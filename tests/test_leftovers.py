@@ -1,0 +1,116 @@
+"""What stands beside a run: whose it is, what is said of it, and that `down` removes what a dead run left."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from harness import doctor, hold, leftovers
+from harness.cli import main
+from harness.leftovers import Ours, State, guarded, state_of, told
+from judging.errors import BadInput
+from topologies import engine
+
+THINGS = engine.Leftovers(("c1", "c2"), ("n1",), ())
+
+
+def ours(run_id: str, state: State, directory: Path = Path("/nowhere")) -> Ours:
+    return Ours(run_id, directory, THINGS, state)
+
+
+@pytest.mark.parametrize(
+    ("guarded", "alive", "files", "state"),
+    [
+        (True, False, (), "running"),  # it starts, or is being removed
+        (False, True, ("standing.json",), "held"),  # `up`
+        (False, True, ("standing.json", "plan.json", "manifest.json"), "held"),  # `run --keep`
+        (False, True, ("standing.json", "plan.json"), "left"),  # the harness and its watcher were killed
+        (False, False, ("standing.json",), "left"),  # the machine went down
+        (False, True, (), "left"),  # killed while it started, or its directory is gone
+    ],
+)
+def test_whose_it_is(tmp_path: Path, guarded: bool, alive: bool, files: tuple[str, ...], state: State) -> None:
+    for name in files:
+        (tmp_path / name).touch()
+    assert state_of(tmp_path, guarded=guarded, alive=alive) == state
+
+
+def test_a_watcher_guards_its_run_as_long_as_it_lives() -> None:
+    with subprocess.Popen([sys.executable, "-m", "harness.watcher", "some-run"], stdin=subprocess.PIPE, text=True) as watcher:
+        try:
+            assert "some-run" in guarded()
+        finally:
+            assert watcher.stdin is not None
+            watcher.stdin.write("release\n")
+            watcher.stdin.close()
+            watcher.wait(30)
+    assert "some-run" not in guarded()
+
+
+def test_a_line_says_what_is_left_and_what_removes_it() -> None:
+    assert told([]) == []
+    (line,) = told([ours("dead-1", "left")])
+    assert "dead-1 (2 containers, 1 networks, 0 volumes)" in line
+    assert "'drillbook down dead-1' removes it" in line
+    several, others = told([ours("dead-1", "left"), ours("dead-2", "left"), ours("mine", "held"), ours("his", "running")])
+    assert "dead-1 (2" in several
+    assert "dead-2 (2" in several
+    assert "'drillbook down RUN'" in several
+    assert "mine (2 containers, 1 networks, 0 volumes, held by hand)" in others
+    assert "down" not in others, "what somebody holds is not to be removed"
+
+
+def test_doctor_complains_of_what_a_dead_run_left_alone() -> None:
+    assert doctor.left_over([]).text == "nothing carries our label"
+    assert doctor.left_over([ours("mine", "held"), ours("his", "running")]).state == "ok"
+    assert doctor.left_over([ours("mine", "held"), ours("dead", "left")]).state == "degraded"
+
+
+def test_status_with_nothing_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hold, "connected", lambda: None)
+    monkeypatch.setattr(leftovers, "all_of_ours", lambda _: [])
+    assert CliRunner().invoke(main, ["status"]).output == "nothing stands\n"
+
+
+def test_status_says_whose_each_is_and_what_removes_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    described: dict[str, Any] = {"topology": "t", "door": "d", "primary": None, "faults": [], "directory": "x", "down": []}
+    monkeypatch.setattr(hold, "connected", lambda: None)
+    monkeypatch.setattr(leftovers, "all_of_ours", lambda _: [ours("dead", "left"), ours("mine", "held")])
+    monkeypatch.setattr(hold, "status_of", lambda run_id: {"run_id": run_id, **described})
+    dead, mine = CliRunner().invoke(main, ["status"]).output.splitlines()
+    assert "'drillbook down dead' removes it" in dead
+    assert "left" not in mine
+    found = json.loads(CliRunner().invoke(main, ["status", "--json"]).output)
+    assert [one["state"] for one in found] == ["left", "held"]
+
+
+def test_which_topology_when_several_stand_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hold, "all_standing", lambda: {"one": Path("/a"), "other": Path("/b")})
+    with pytest.raises(BadInput, match="several stand: one, other; name one"):
+        hold.chosen(None)
+    assert hold.chosen("other") == ("other", Path("/b"))
+    monkeypatch.setattr(hold, "all_standing", dict)
+    with pytest.raises(BadInput, match="nothing stands: start one"):
+        hold.chosen(None)
+
+
+def test_down_needs_no_record_of_what_it_removes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A harness that died while it started wrote no standing.json."""
+    removed: list[str] = []
+
+    def remove(_: Any, run_id: str, **__: Any) -> engine.Leftovers:
+        removed.append(run_id)
+        return engine.Leftovers((), (), ())
+
+    monkeypatch.setattr(hold, "connected", SimpleNamespace)
+    monkeypatch.setattr(hold, "all_standing", lambda: {"dead": tmp_path, "mine": tmp_path})
+    monkeypatch.setattr(engine, "remove_for_good", remove)
+    hold.take_down("dead", say=lambda _: None)
+    assert removed == ["dead"]
