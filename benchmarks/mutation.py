@@ -32,7 +32,16 @@ MODULES = ("outage", "measure", "books", "judge", "intervals")
 TESTS = ("test_outage", "test_measure", "test_judge", "test_columns", "test_crosschecks")
 COPIED = ("benchmarks", "drills", "faults", "harness", "judging", "load", "reports", "tests", "topologies")
 BUDGET_S = 12  # of CPU for the tests of one mutant, the quickest first: see tests/quickened.py
-WORDS = {0: "survived", 1: "killed", 3: "killed", 33: "no test", 36: "timed out", -24: "timed out", 24: "timed out", None: "not run"}
+WORDS = {
+    0: "survived",
+    1: "killed",
+    3: "killed",
+    33: "no test",
+    36: "timed out",
+    -24: "timed out",
+    24: "timed out",
+    None: "not run",
+}
 NOTICED = {"killed", "timed out"}  # a mutant that never ends is noticed, too
 PROPERTIES = {"property", "cached_property"}
 
@@ -149,7 +158,9 @@ def told(mutants: Sequence[Mutant]) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sample", type=int, default=300, help="how many mutants, drawn by chance; 0: all (default: %(default)s)")
+    parser.add_argument(
+        "--sample", type=int, default=300, help="how many mutants, drawn by chance; 0: all (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default=",".join(MODULES), help="modules of judging, by commas (default: %(default)s)")
     parser.add_argument("mutants", nargs="*", help="these alone, by name")

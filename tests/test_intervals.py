@@ -17,7 +17,9 @@ MS = 1_000_000
 QUIET = Host([])
 
 
-def injection(before_s: float = 10.0, took_s: float = 0.4, *, window_end_s: float = 60.0, felt_until_s: float = 60.0) -> Injection:
+def injection(
+    before_s: float = 10.0, took_s: float = 0.4, *, window_end_s: float = 60.0, felt_until_s: float = 60.0
+) -> Injection:
     before, after = round(before_s * S), round((before_s + took_s) * S)
     end, felt = round(window_end_s * S), round(felt_until_s * S)
     return Injection("f1", "NodeKilled", "dc1-a", "", before, after, end, felt, proved=True, healed=True)
@@ -157,7 +159,9 @@ def test_a_relapse_of_the_hosts_is_forgiven_and_the_first_return_is_not() -> Non
         assert seen.low == pytest.approx(low_s - 0.014, abs=0.03)
         assert seen.high == pytest.approx(10, abs=0.05)
     first = rto(record(Gone(10, 20), seconds=70), disk((9.5, 11)), one)
-    assert first.low == pytest.approx(10 - 1 - 0.014, abs=0.06)  # the first outage began in a stall, and is the fault's all the same
+    assert first.low == pytest.approx(
+        10 - 1 - 0.014, abs=0.06
+    )  # the first outage began in a stall, and is the fault's all the same
 
 
 def test_a_relapse_without_end_is_as_long_as_it_was_watched() -> None:

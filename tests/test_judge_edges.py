@@ -233,7 +233,9 @@ def test_no_return_is_a_miss_when_service_was_certainly_gone_for_longer(
 
 def test_a_relapse_says_where_it_began_and_was_watched_from_there(plan: Plan) -> None:
     back, gone = fault(rto_from_s=16.0, rto_interval=between(22.0, 22.0)), fault(rto_from_s=16.5, rto_s=None)
-    assert newest(plan, back, targets={"rto_s": 30}).reasons == ["RTO, of a relapse after 16.0 s, 22.0 s is within the target of 30 s."]
+    assert newest(plan, back, targets={"rto_s": 30}).reasons == [
+        "RTO, of a relapse after 16.0 s, 22.0 s is within the target of 30 s."
+    ]
     assert newest(plan, gone, targets={"rto_s": 30}).reasons == [
         "RTO, of a relapse after 16.5 s,: service did not return in the 20.5 s it was watched (target 30 s)."
     ]
@@ -268,7 +270,9 @@ def test_availability_without_an_interval_is_its_figure(plan: Plan) -> None:
     assert newest(plan, fault(), availability=0.998, targets={"availability": 0.999}).verdict == "FAIL"
     unknown = newest(plan, fault(), availability=None, targets={"availability": 0.999})
     assert (unknown.verdict, unknown.reasons) == ("INVALID", ["Availability could not be measured (target 99.9000%)."])
-    met = newest(plan, fault(), intervals={"availability": between(0.9995, 1.0)}, availability=0.9995, targets={"availability": 0.999})
+    met = newest(
+        plan, fault(), intervals={"availability": between(0.9995, 1.0)}, availability=0.9995, targets={"availability": 0.999}
+    )
     assert met.verdict == "PASS"
 
 
@@ -325,7 +329,9 @@ def test_a_verdict_says_whose_it_is_and_what_was_measured(plan: Plan) -> None:
     assert judge(measured(), targets, plan=plan, manifest_sha256=None).fault is None
 
 
-@pytest.mark.parametrize(("version", "schema"), [(1, "drillbook.verdict/1"), (2, "drillbook.verdict/2"), (9, "drillbook.verdict/2")])
+@pytest.mark.parametrize(
+    ("version", "schema"), [(1, "drillbook.verdict/1"), (2, "drillbook.verdict/2"), (9, "drillbook.verdict/2")]
+)
 def test_the_schema_is_that_of_the_evidence(plan: Plan, version: int, schema: str) -> None:
     old = plan.model_copy(update={"evidence_version": version})
     assert judge(measured(fault()), Targets(), plan=old, manifest_sha256=None).schema_name == schema

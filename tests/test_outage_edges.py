@@ -198,7 +198,9 @@ def test_out_of_order_from_the_fault_on_by_one_more_than_allowed_is_no_return_ye
     assert outage(more).episodes[0].return_ns != more._bitten_ns(BEGAN_NS)
 
 
-@pytest.mark.parametrize(("times", "mean"), [([5], 5), ([1, 2], 2), ([1, 1, 2], 2), ([2, 4], 3), ([7 << 60, (7 << 60) + 1], (7 << 60) + 1)])
+@pytest.mark.parametrize(
+    ("times", "mean"), [([5], 5), ([1, 2], 2), ([1, 1, 2], 2), ([2, 4], 3), ([7 << 60, (7 << 60) + 1], (7 << 60) + 1)]
+)
 def test_a_mean_is_rounded_up_and_does_not_overflow(times: list[int], mean: int) -> None:
     assert _mean_up(np.array(times, dtype=np.int64)) == mean
 
