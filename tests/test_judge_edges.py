@@ -15,6 +15,8 @@ from tests.synthetic import Scenario, write_run
 from tests.test_measure import light
 
 UNKNOWN = "the measurement is no more exact; run again"
+LIES = "Time to detect 9.5 s lies between {} and {} s, and the target is 10 s: " + UNKNOWN + "."
+QUIETER = "run again on a quieter machine"
 DISK = "the host's disk stalled for 1.1 s at +29.6 s"
 INJECTION = "the injection took 2.7 s"
 
@@ -171,8 +173,8 @@ def test_figures_are_as_exact_as_they_are_kept(plan: Plan, value: float, words: 
     [
         (between(9.0, 10.0), "PASS", "Time to detect 9.5 s (9.0 to 10.0 s) is within the target of 10 s."),
         (between(10.0, 10.0), "PASS", "Time to detect 9.5 s is within the target of 10 s."),
-        (between(9.0, 10.001), "INVALID", f"Time to detect 9.5 s lies between 9.0 and 10.001 s, and the target is 10 s: {UNKNOWN}."),
-        (between(10.0, 11.0), "INVALID", f"Time to detect 9.5 s lies between 10.0 and 11.0 s, and the target is 10 s: {UNKNOWN}."),
+        (between(9.0, 10.001), "INVALID", LIES.format("9.0", "10.001")),
+        (between(10.0, 11.0), "INVALID", LIES.format("10.0", "11.0")),
         (between(10.001, 11.0), "FAIL", "Time to detect 9.5 s (10.001 to 11.0 s) misses the target of 10 s."),
         (between(11.0, 11.0), "FAIL", "Time to detect 9.5 s misses the target of 10 s."),
         (between(None, 9.0), "INVALID", "Time to detect could not be measured (target 10 s)."),
@@ -215,12 +217,13 @@ GONE = "RTO: service did not return in the 37.0 s it was watched (target {:g} s)
          " show whether it stayed (target 30 s)."),
         ({"unsettled_return_s": 30.001, "rto_interval": between(31.0, None)}, 30, "FAIL", GONE.format(30) + "."),
         ({"rto_interval": between(30.001, None)}, 30, "FAIL", GONE.format(30) + "."),
-        ({"rto_interval": between(30.0, None, DISK)}, 30, "INVALID", GONE.format(30) + f"; {DISK}; run again on a quieter machine."),
+        ({"rto_interval": between(30.0, None, DISK)}, 30, "INVALID", GONE.format(30) + f"; {DISK}; {QUIETER}."),
         ({"rto_interval": between(30.0, None, INJECTION)}, 37, "INVALID", GONE.format(37) + "."),
         ({"rto_interval": between(30.0, None, INJECTION)}, 36.9, "INVALID", GONE.format(36.9) + f"; {INJECTION}; run again."),
         ({"rto_interval": between(None, None, INJECTION, DISK, host_s=31.0)}, 30, "INVALID",
-         GONE.format(30) + f"; {DISK}; run again on a quieter machine."),
-        ({"rto_interval": between(None, None, INJECTION, DISK, host_s=30.0)}, 30, "INVALID", GONE.format(30) + f"; {INJECTION}; run again."),
+         GONE.format(30) + f"; {DISK}; {QUIETER}."),
+        ({"rto_interval": between(None, None, INJECTION, DISK, host_s=30.0)}, 30, "INVALID",
+         GONE.format(30) + f"; {INJECTION}; run again."),
         ({"rto_interval": None}, 30, "INVALID", GONE.format(30) + "."),
     ],
 )  # fmt: skip
@@ -255,8 +258,8 @@ def test_each_fault_is_held_against_the_target_by_its_own_interval(plan: Plan) -
     ("high", "verdict", "reason"),
     [
         (0.9989, "FAIL", "Availability 99.8000% misses the target of 99.9000%."),
-        (0.999, "INVALID", f"Availability lies between 99.8000% and 99.9000%, and the target is 99.9000%: {DISK}; run again on a quieter"
-         " machine."),
+        (0.999, "INVALID", "Availability lies between 99.8000% and 99.9000%, and the target is 99.9000%:"
+         f" {DISK}; {QUIETER}."),
         (None, "FAIL", "Availability 99.8000% misses the target of 99.9000%."),
     ],
 )  # fmt: skip

@@ -85,7 +85,7 @@ def test_the_baselines_answer_is_what_all_but_one_in_a_hundred_took() -> None:
     edges = answered({99: 500 * MS, 200: 500 * MS, 201: 500 * MS})
     edges.take_baseline(1 * S, 2 * S)  # a payment due at its end is not in it
     assert edges.baseline_answer_ns == 4 * MS
-    first = answered({n: 500 * MS for n in (100, 101)}, failed=(102,))
+    first = answered(dict.fromkeys((100, 101), 500 * MS), failed=(102,))
     first.take_baseline(1 * S, 2 * S)
     assert first.baseline_answer_ns == 500 * MS
 
@@ -97,7 +97,8 @@ def test_a_baseline_without_an_answer_says_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("baseline_pause_ms", "level_ns", "expected_ms"), [(0, S, 50), (33, S, 50), (34, S, 51), (500, S, 750), (700, S, 1000), (700, 2 * S, 1050)]
+    ("baseline_pause_ms", "level_ns", "expected_ms"), [(0, S, 50), (33, S, 50), (34, S, 51), (500, S, 750),
+     (700, S, 1000), (700, 2 * S, 1050)],
 )  # fmt: skip
 def test_a_pause_is_dark_from_what_the_baseline_knew_on(baseline_pause_ms: int, level_ns: int, expected_ms: int) -> None:
     service = answered(level_ns=level_ns)
