@@ -128,7 +128,7 @@ Planned = Annotated[PlannedFault | PlannedUntil | PlannedStep, Field(discriminat
 
 
 class Plan(Model):
-    """plan.json. One of version 1 has neither `body` nor `witness` nor `load.service_level_s`, read or written."""
+    """plan.json. One of version 1 has neither `body` nor `witness` nor `records` nor `load.service_level_s`, read or written."""
 
     evidence_version: int
     drill: str
@@ -144,10 +144,11 @@ class Plan(Model):
     clock: Clock
     body: list[Planned] | None = None  # None: it could not be rehearsed
     witness: dict[str, Any] | None = None  # None: no host witness runs
+    records: list[Literal["durability"]] = Field(default_factory=list)  # what is written beside what each run has
 
     @model_validator(mode="after")
     def _of_its_version(self) -> Self:
-        newer = {"body", "witness"} & self.model_fields_set | {"service_level_s"} & self.load.model_fields_set
+        newer = {"body", "witness", "records"} & self.model_fields_set | {"service_level_s"} & self.load.model_fields_set
         if self.evidence_version == 1 and newer:
             raise ValueError(f"version 1 has no {', '.join(sorted(newer))}")
         return self
@@ -158,6 +159,7 @@ class Plan(Model):
         if self.evidence_version == 1:
             written.pop("body", None)
             written.pop("witness", None)
+            written.pop("records", None)
             written.get("load", {}).pop("service_level_s", None)
         return written
 

@@ -101,6 +101,18 @@ class Primary(Data):
     node: str | None
 
 
+class Override(Data):
+    place: str
+    name: str
+    value: str
+
+
+class Durability(Data):
+    node: str
+    settings: dict[str, str]
+    overrides: list[Override]
+
+
 class LeaderKey(Data):
     store: str
     leader: str | None
@@ -205,6 +217,10 @@ class Records:
     def version(self) -> int:
         """Which page the run is judged by; the newest where the plan can't say."""
         return self.plan.evidence_version if self.plan is not None else EVIDENCE_VERSION
+
+    def promised(self, what: str) -> bool:
+        """Whether the plan says that this is recorded. Runs of before it was have no word of it."""
+        return self.plan is not None and what in self.plan.records
 
     def of(self, kind: str, model: type[D]) -> list[tuple[Event, D]]:
         """The events of a kind with their data, in order; one that is not as the page says becomes a doubt."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from judging.evidence import (
     COPY_COLUMNS,
@@ -57,6 +57,7 @@ NODES = (*POSTGRES, *(f"{c}-{n}" for c in ("dc1", "dc2", "dc3") for n in ("etcd"
 REGION_A = tuple(f"{c}-{n}" for c in ("dc1", "dc2") for n in ("a", "b", "etcd", "haproxy", "bank"))
 LATEST = 7  # the number of the payment that the probe sent latest of all
 CORES = 2
+DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "data_checksums": "on", "wal_level": "replica"}
 WITNESS_SEES = {"cores": CORES, "wake_every_ms": 5, "sync_every_ms": 200, "degraded": []}
 LOAD_STARTS_S, BASELINE_S, BASELINE_ENDS_S = 19.0, 20.0, 25.0
 
@@ -155,6 +156,7 @@ class Scenario:
     witness: bool = True  # one was promised and ran
     observer_payments: int = 2  # of somebody who is not ours
     service_level_s: float = 1.0
+    records: tuple[Literal["durability"], ...] = ("durability",)  # runs of before have none
 
     @property
     def run_id(self) -> str:
@@ -187,7 +189,13 @@ def write_run(directory: Path, scenario: Scenario | None = None) -> Path:
         (directory / name).mkdir(parents=True, exist_ok=True)
     plan = _plan(story)
     if story.version > 1:
-        plan = plan.model_copy(update={"body": _body(story), "witness": WITNESS_SEES if story.witness else None})
+        plan = plan.model_copy(
+            update={
+                "body": _body(story),
+                "witness": WITNESS_SEES if story.witness else None,
+                "records": list(story.records),
+            }
+        )
     write_atomically(directory / "plan.json", plan.model_dump_json(indent=2) + "\n")
     payments = Payments(story)
     _write_payments(directory, story, payments)
@@ -278,7 +286,7 @@ def _plan(story: Scenario) -> Plan:
             "links": links,
             "service": "http://127.0.0.1:8080",
             "settings": {"lease_s": 10, "loop_wait_s": 2, "synchronous_mode": "quorum"}
-            | ({} if story.version == 1 else {"wal_sender_timeout_s": 3}),
+            | ({} if story.version == 1 else {"wal_sender_timeout_s": 3, "synchronous": "strict"}),
         },
         targets=story.targets,
         load=_load(story),
@@ -721,6 +729,10 @@ def _tell_version_2(tell: Callable[..., None], story: Scenario, payments: Paymen
     keys = [row.key for row in payments.committed]
     tell(story.ends_s + 4.5, "exempt_keys", "Keys that are nobody's.",
          observers=exempt(keys, "observer-"), ready=exempt(keys, f"{story.run_id}-ready-"))  # fmt: skip
+    for n, node in enumerate(POSTGRES if "durability" in story.records else ()):
+        tell(
+            15.3 + n / 100, "durability", f"{node} syncs what it commits.", "databases", node=node, settings=DURABLE, overrides=[]
+        )
     tell(story.ends_s + 8.2, "door_log", "The front door logged every payment.", "door",
          payments=len(payments.probe) + len(payments.locust), dropped=0)  # fmt: skip
 

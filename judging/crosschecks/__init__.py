@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from judging.crosschecks import bank, door, faults, nodes, schedule, story, witness
+from judging.crosschecks import bank, door, durability, faults, nodes, schedule, story, witness
 from judging.crosschecks.case import Case
 from judging.records import DAMAGE, Records
 
@@ -50,6 +50,8 @@ RULES: tuple[Rule, ...] = (
     nodes.samples_go_on,
     nodes.samples_are_dense,
     nodes.synchronous_as_named,
+    durability.durability_was_told,
+    durability.power_loss_was_provided_for,
     story.clocks_agree,
     story.all_lies_between_plan_and_seal,
     story.story_is_whole,
