@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -60,8 +61,6 @@ LOCAL = [{"place": "role bank", "name": "synchronous_commit", "value": "local"}]
     ],
 )
 def test_what_no_kill_can_show_is_a_doubt(change: Change, words: str, tmp_path: Path) -> None:
-    import re
-
     found = contradicts(write_run(tmp_path / "run", CENTER_LOSS), change)
     assert len(found) == 1, found
     assert re.search(words, found[0])
