@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from benchmarks.agreement import compare
 from judging.crosschecks import contradictions
 from judging.evidence import Evidence
 from judging.judge import Verdict, judge
 from judging.measure import measure
 from judging.records import read
 from tests.forger import Forger, Row
-from tests.synthetic import SCENARIOS, write_run
+from tests.synthetic import SCENARIOS, Scenario, write_run
 from tests.test_forgeries import light
 
 CENTER_LOSS = light(SCENARIOS["center-loss"])
@@ -44,6 +45,15 @@ def test_a_payment_that_was_told_and_is_not_found_is_a_breach(tmp_path: Path) ->
     verdict = verdict_of(write_run(tmp_path / "run", replace(CENTER_LOSS, stale=3)))
     assert verdict.verdict == "FAIL"
     assert [reason for reason in verdict.reasons if reason.startswith("3 stale reads")]
+
+
+@pytest.mark.parametrize("scenario", [replace(CENTER_LOSS, stale=3), replace(CENTER_LOSS, records=()), LOST])
+def test_the_second_verifier_agrees(scenario: Scenario, tmp_path: Path) -> None:
+    judged, verified, found = compare(write_run(tmp_path / "run", scenario))
+    assert found == []
+    assert verified["doubts"] == []
+    assert any("stale reads" in breach for breach in verified["breaches"]) == bool(scenario.stale)
+    assert judged["verdict"] == verified["verdict"]
 
 
 @pytest.mark.parametrize("status", ["200", "503", "500", ""])
