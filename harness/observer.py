@@ -1,4 +1,6 @@
-"""Watches a running cluster: samples every database, follows the leader keys, says who is primary. Threads, not processes."""
+"""Watches a running cluster: samples every database, asks how durable its commits are, follows the leader keys, says who is
+primary. Threads, not processes.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,17 @@ import psycopg
 
 from judging.evidence import SAMPLE_COLUMNS, EventLog
 from topologies.cluster import Cluster
-from topologies.database import Database, DatabaseState
+from topologies.database import Database, DatabaseState, Durability
 from topologies.leader import LeaderChange
 
 SAMPLE_EVERY_S = 0.2
 SAMPLE_WITHIN_S = 0.75  # with the pause before the next one still under HEARD_WITHIN_NS
+DURABILITY_EVERY_S = 1.0
 HEARD_WITHIN_NS = 1_000_000_000  # what a database said longer ago is no answer to who is primary now
 
 
 class Observer:
-    """Between `start` and `stop`, writes samples.csv and the events `primary` and `leader_key`."""
+    """Between `start` and `stop`, writes samples.csv and the events `primary`, `durability` and `leader_key`."""
 
     def __init__(self, cluster: Cluster, events: EventLog, path: Path) -> None:
         self.cluster = cluster
@@ -35,6 +38,7 @@ class Observer:
         self.heard_ns: dict[str, int] = {}  # when each database answered last
         self.primary: str | None = None
         self.roles: dict[str, str] = {}
+        self.durability: dict[str, Durability] = {}  # what each database said last of its commits
         self.threads = [threading.Thread(target=self.sample, args=(n.name,), daemon=True) for n in cluster.databases()]
         self.threads += [threading.Thread(target=self.follow, args=(s,), daemon=True) for s in cluster.stores()]
 
@@ -52,6 +56,7 @@ class Observer:
     # --- Databases ----------------------------------------------------------------------------------------------------
     def sample(self, node: str) -> None:
         database = Database(self.cluster.addresses.node(node))
+        examined, due = None, 0.0
         while not self.stopping.is_set():
             asked = time.monotonic_ns()
             state, error = None, ""
@@ -60,8 +65,26 @@ class Observer:
             except psycopg.Error as failure:
                 error = " ".join(str(failure).split())[:200]
             self.record(node, asked, time.monotonic_ns(), state, error)
+            # A connection that is new may lead to a server that was started with other settings.
+            if state is not None and (database.connection is not examined or time.monotonic() >= due):
+                self.examine(node, database)
+                examined, due = database.connection, time.monotonic() + DURABILITY_EVERY_S
             self.stopping.wait(SAMPLE_EVERY_S)
         database.close()
+
+    def examine(self, node: str, database: Database) -> None:
+        """An event when what the database says of its commits is new. One that does not answer is asked again."""
+        try:
+            said = database.durability(within_s=SAMPLE_WITHIN_S)
+        except psycopg.Error:
+            return
+        if self.durability.get(node) == said:
+            return
+        self.durability[node] = said
+        words = [f"{name}={value}" for name, value in sorted(said.settings.items())]
+        words += [f"{one['name']}={one['value']} for {one['place']}" for one in said.overrides]
+        text = f"{node} runs with {', '.join(words)}"
+        self.events.write("durability", text, source="databases", node=node, settings=said.settings, overrides=said.overrides)
 
     def record(self, node: str, asked_ns: int, t_ns: int, state: DatabaseState | None, error: str) -> None:
         row: tuple[object, ...]

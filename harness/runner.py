@@ -175,6 +175,7 @@ def make_plan(drill: Drill, options: Options, client: Any, found: images.Images)
         clock=Clock.now(),
         body=body,
         witness=witness.describe(engine.root_directory(client), options.runs),
+        records=["durability", "reads"],
     )
 
 

@@ -29,6 +29,7 @@ from judging.records import (
 if TYPE_CHECKING:
     import pandas as pd
 
+NOT_FOUND = 404
 OBSERVER_PREFIX = "observer-"  # keys of clients that are not ours and check us
 INVARIANTS = {
     "balances_match_entries": "balances differ from opening balance plus entries",
@@ -80,6 +81,7 @@ class Books:
     phantom: int | None = None
     autopsy_lost_keys: list[str] | None = None
     autopsy_absent: int | None = None
+    stale_keys: list[str] = field(default_factory=list)  # of payments that were not found when they were read back
     breaches: list[str] = field(default_factory=list)
 
 
@@ -106,6 +108,8 @@ def audit(records: Records) -> Books:
         if frame is not None
     }
     places = None if standing is None else ground.keys.places(standing.codes)
+    if places is not None and records.reads is not None and "locust" in ledgers:
+        books.stale_keys = _stale(records, records.reads, ground, ledgers["locust"], places)
     books.counts = [_count(source, ledger, places) for source, ledger in ledgers.items()]
     if standing is not None and places is not None and len(ledgers) == 2:
         _audit_ledgers(records, books, ground, list(ledgers.values()), standing, places)
@@ -247,6 +251,17 @@ def _lost(ledgers: list[_Ledger], places: Places) -> tuple[list[str], int]:
     return [key for _, key in lost], lost[-1][0] - since
 
 
+def _stale(records: Records, reads: pd.DataFrame, ground: _Ground, ledger: _Ledger, places: Places) -> list[str]:
+    """Payments that had been acknowledged when they were read back, were not found, and stand all the same."""
+    codes = records.evidence.read_keys
+    row = ground.keys.places(ledger.codes).of(codes)
+    told = (row >= 0) & (reads["status"].to_numpy(dtype=np.int64, na_value=-1) == NOT_FOUND) & (places.of(codes) >= 0)
+    told[told] = ledger.where("acknowledged")[row[told]] & (
+        ledger.times("done_ns")[row[told]] <= reads["sent_ns"].to_numpy(dtype=np.int64)[told]
+    )
+    return ground.keys.decode(codes[told])
+
+
 def _duplicated(payments: pd.DataFrame, entries: pd.DataFrame) -> int:
     """Keys that occur more than once, or whose entries do."""
     import pandas as pd
@@ -369,6 +384,11 @@ def _breaches(books: Books) -> Iterator[str]:
     refused = sum(count.refused_present or 0 for count in books.counts)
     if refused:
         yield f"{refused} payments were refused and stand on {books.authority} all the same (expected 0)."
+    if books.stale_keys:
+        yield (
+            f"{len(books.stale_keys)} stale reads: payments that had been acknowledged, and stand, were answered {NOT_FOUND} when"
+            f" they were read back, the first {books.stale_keys[0]} (expected 0)."
+        )
     for name, words in INVARIANTS.items():
         broken = [copy.node for copy in books.copies if not getattr(copy, name)]
         if broken:

@@ -48,6 +48,7 @@ SAMPLE_COLUMNS = (
     "asked_ns", "t_ns", "node", "ok", "in_recovery", "timeline", "flush_lsn", "replay_lsn", "sync_names",
     "replication", "error",
 )  # fmt: skip
+READ_COLUMNS = ("key", "sent_ns", "done_ns", "status")
 WITNESS_COLUMNS = ("from_ns", "to_ns", "kind", "core", "late_ns", "data")
 COPY_COLUMNS = {
     "payments": ("key", "debit", "credit", "amount_minor", "committed_at"),
@@ -128,7 +129,7 @@ Planned = Annotated[PlannedFault | PlannedUntil | PlannedStep, Field(discriminat
 
 
 class Plan(Model):
-    """plan.json. One of version 1 has neither `body` nor `witness` nor `load.service_level_s`, read or written."""
+    """plan.json. One of version 1 has neither `body` nor `witness` nor `records` nor `load.service_level_s`, read or written."""
 
     evidence_version: int
     drill: str
@@ -144,10 +145,11 @@ class Plan(Model):
     clock: Clock
     body: list[Planned] | None = None  # None: it could not be rehearsed
     witness: dict[str, Any] | None = None  # None: no host witness runs
+    records: list[Literal["durability", "reads"]] = Field(default_factory=list)  # what is written beside what each run has
 
     @model_validator(mode="after")
     def _of_its_version(self) -> Self:
-        newer = {"body", "witness"} & self.model_fields_set | {"service_level_s"} & self.load.model_fields_set
+        newer = {"body", "witness", "records"} & self.model_fields_set | {"service_level_s"} & self.load.model_fields_set
         if self.evidence_version == 1 and newer:
             raise ValueError(f"version 1 has no {', '.join(sorted(newer))}")
         return self
@@ -158,6 +160,7 @@ class Plan(Model):
         if self.evidence_version == 1:
             written.pop("body", None)
             written.pop("witness", None)
+            written.pop("records", None)
             written.get("load", {}).pop("service_level_s", None)
         return written
 
@@ -187,6 +190,7 @@ class LedgerCount(Model):
     recorded: int
     locust_requests: int
     looks: int
+    reads: int | None = None  # of the looks, those at an own payment; None: the run does not record them
     started_ns: int
     stopped_ns: int
     completed: bool
@@ -403,6 +407,12 @@ class Evidence:
         return self._payments("ledger.csv")
 
     @cached_property
+    def reads(self) -> pd.DataFrame:
+        """Payments that customers read back, one row a read."""
+        types = {"key": "str", "sent_ns": "int64", "done_ns": "int64", "status": "Int64"}
+        return self._fast("reads.csv", READ_COLUMNS, types, ())
+
+    @cached_property
     def samples(self) -> pd.DataFrame:
         """One row a sample. Nullable Int64 where a node did not say; `replication` is the JSON text."""
         types = {
@@ -494,6 +504,11 @@ class Evidence:
     def ledger_keys(self) -> Codes:
         """The keys of Locust's ledger as numbers, in the order of its rows."""
         return self._encoded(self.ledger)
+
+    @cached_property
+    def read_keys(self) -> Codes:
+        """The keys that were read back as numbers, in the order of rows."""
+        return self._encoded(self.reads)
 
     def _encoded(self, frame: pd.DataFrame) -> Codes:
         from judging.columns import arrow

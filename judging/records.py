@@ -101,6 +101,18 @@ class Primary(Data):
     node: str | None
 
 
+class Override(Data):
+    place: str
+    name: str
+    value: str
+
+
+class Durability(Data):
+    node: str
+    settings: dict[str, str]
+    overrides: list[Override]
+
+
 class LeaderKey(Data):
     store: str
     leader: str | None
@@ -200,11 +212,16 @@ class Records:
     doubts: list[str] = field(default_factory=list)
     witness: pd.DataFrame | None = None  # None without a doubt: the plan promises none
     witness_count: WitnessCount | None = None
+    reads: pd.DataFrame | None = None  # None without a doubt: the plan promises none
 
     @property
     def version(self) -> int:
         """Which page the run is judged by; the newest where the plan can't say."""
         return self.plan.evidence_version if self.plan is not None else EVIDENCE_VERSION
+
+    def promised(self, what: str) -> bool:
+        """Whether the plan says that this is recorded. Runs of before it was have no word of it."""
+        return self.plan is not None and what in self.plan.records
 
     def of(self, kind: str, model: type[D]) -> list[tuple[Event, D]]:
         """The events of a kind with their data, in order; one that is not as the page says becomes a doubt."""
@@ -313,7 +330,7 @@ def _figures_come_from(evidence: Evidence) -> list[str]:
     """The files of the run that figures are computed from: a file added after sealing must not count."""
     whole = ["plan.json", "events.jsonl", "probe.csv", "probe.json", "ledger.csv", "ledger.json", "samples.csv"]
     if evidence.plan.evidence_version > 1:
-        whole += ["witness.csv", "witness.json", "logs/door.log"]
+        whole += ["witness.csv", "witness.json", "logs/door.log", *(["reads.csv"] if "reads" in evidence.plan.records else [])]
     folders = [p for folder in ("copies", "autopsy") for p in evidence.path(folder).glob("*.csv.gz")]
     names = whole + sorted(p.relative_to(evidence.directory).as_posix() for p in folders)
     return [name for name in names if name not in UNSEALED and evidence.path(name).is_file()]
@@ -349,6 +366,9 @@ def _check_version_2(records: Records) -> None:
         records.witness = attempt(evidence, "witness.csv", lambda: evidence.witness, doubts)
         records.witness_count = attempt(evidence, "witness.json", lambda: evidence.witness_count, doubts)
         _check_witness(records)
+    if records.promised("reads"):
+        records.reads = attempt(records.evidence, "reads.csv", lambda: _reads(records.evidence.reads), records.doubts)
+        _check_reads(records)
 
 
 def _check_chain(records: Records) -> None:
@@ -380,6 +400,19 @@ def _check_witness(records: Records) -> None:
         records.doubt(f"witness.csv: expected {count.rows} rows, seen {len(rows)}.")
     if (rows["to_ns"] < rows["from_ns"]).any():
         records.doubt("witness.csv: a span ends before it begins.")
+
+
+def _reads(frame: pd.DataFrame) -> pd.DataFrame:
+    if (early := (frame["done_ns"] < frame["sent_ns"]).to_numpy()).any():
+        raise ValueError(f"{int(early.sum())} reads ended before they were sent")
+    return frame
+
+
+def _check_reads(records: Records) -> None:
+    count, reads = records.ledger_count, records.reads
+    if count is not None and reads is not None and count.reads != len(reads):
+        seen = "none" if count.reads is None else count.reads
+        records.doubt(f"Locust counted {seen} payments that were read back; reads.csv holds {len(reads)}.")
 
 
 # Events

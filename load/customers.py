@@ -1,10 +1,14 @@
 """The customers: Locust users that pay and look at balances at a stated rate. They give load, and their own ledger.
 
+Every second look is at the customer's own payment that was acknowledged last: a bank that reads from a copy that lags does not
+find it.
+
 `python -m load.customers --door http://127.0.0.1:8080 --out RUN --run-id ID --seed 1 --customers 8 --rate 40`
 
-Every payment is written to ledger.csv at the call site, by our own code: Locust's statistics are no ledger, and a
-listener that raises is only logged. Locust's own count of POST /payments stands beside it in ledger.json; the two
-must agree. Prints `ready` when all customers are there; stops, and ends with exit codes, as the probe does.
+Every payment is written to ledger.csv, and every such look to reads.csv, at the call site and by our own code: Locust's
+statistics are no ledger, and a listener that raises is only logged. Locust's own counts of POST /payments and of these reads
+stand beside them in ledger.json; they must agree. Prints `ready` when all customers are there; stops, and ends with exit codes,
+as the probe does.
 
 Stopping has an order: no customer begins anything new, all finish what they do, and only then is Locust told to quit.
 Locust alone ends whoever it believes to be waiting, and one that woke a moment before had just sent a payment, which
@@ -36,13 +40,16 @@ from locust.env import Environment  # noqa: E402
 
 from load.ledger import (  # noqa: E402
     COULD_NOT_START,
+    READ_COLUMNS,
     CouldNotStart,
     Door,
     Guardian,
     Ledger,
+    Read,
     Row,
     Transfer,
     arguments,
+    outcome,
     write_atomically,
 )
 
@@ -50,6 +57,7 @@ HOUSEKEEPING_S = 0.2
 IDLE_LOOK_S = 0.002
 PAYMENTS = "/payments"
 LOOKS = "/accounts/{id}"
+READS = "/payments/{key}"
 
 
 @dataclass
@@ -57,6 +65,7 @@ class Office:
     """What all customers of this process share."""
 
     ledger: Ledger
+    reads: Ledger
     accounts: Sequence[str]
     run_id: str
     seed: int
@@ -80,7 +89,8 @@ class Customer(FastHttpUser):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self.number = next(self.office.numbers)
-        self.payments = count()
+        self.payments, self.looks = count(), count()
+        self.acknowledged: str | None = None  # the key of the own payment that was acknowledged last
         # Of its own, so that what one customer does depends on the seed and not on who was answered first.
         self.choice = random.Random(f"{self.office.seed}-customer-{self.number}")
 
@@ -102,7 +112,27 @@ class Customer(FastHttpUser):
         if self.choice.random() < self.office.pay_share:
             self.pay()
         else:
-            self.client.get(f"/accounts/{self.choice.choice(self.office.accounts)}", name=LOOKS)
+            self.look()
+
+    def look(self) -> None:
+        """At a balance, or every second time at the own payment that was acknowledged last. What is drawn is the same."""
+        account = self.choice.choice(self.office.accounts)
+        if next(self.looks) % 2 == 0 or self.acknowledged is None:
+            self.client.get(f"/accounts/{account}", name=LOOKS)
+        else:
+            self.read_back(self.acknowledged)
+
+    def read_back(self, key: str) -> None:
+        """One read, one row and one count of Locust's, as with a payment."""
+        status = None
+        sent_ns = time.monotonic_ns()
+        try:
+            status = self.client.get(f"{PAYMENTS}/{key}", name=READS).status_code or None
+        except BaseException as ended:
+            self.count_unanswered(ended, sent_ns, "GET", READS)
+            raise
+        finally:
+            self.office.reads.add(Read(key, sent_ns, time.monotonic_ns(), status))
 
     def pay(self) -> None:
         """One payment, one row and one count of Locust's, whatever happens in between.
@@ -119,17 +149,19 @@ class Customer(FastHttpUser):
             status = answer.status_code or None  # Locust says 0 where no answer came
             error = "" if status else str(getattr(answer, "error", ""))
         except BaseException as ended:  # GreenletExit above all: Locust counts what came back to it, and this did not
-            self.count_unanswered(ended, sent_ns)
+            self.count_unanswered(ended, sent_ns, "POST", PAYMENTS)
             raise
         finally:
             done_ns = time.monotonic_ns()
             self.office.ledger.add(Row(key, sent_ns, sent_ns, done_ns, status, transfer, error))
+            if outcome(status) == "acknowledged":
+                self.acknowledged = key
 
-    def count_unanswered(self, ended: BaseException, sent_ns: int) -> None:
-        """Tell Locust of a payment that was sent and whose answer nobody waits for any more."""
+    def count_unanswered(self, ended: BaseException, sent_ns: int, method: str, name: str) -> None:
+        """Tell Locust of a request that was sent and whose answer nobody waits for any more."""
         self.environment.events.request.fire(
-            request_type="POST",
-            name=PAYMENTS,
+            request_type=method,
+            name=name,
             response_time=(time.monotonic_ns() - sent_ns) / 1e6,
             response_length=0,
             exception=ended,
@@ -161,7 +193,7 @@ def attend(
     rate_per_s: float,
     timeout_s: float,
 ) -> None:
-    """Customers come, act until stopped and leave; their ledger is closed and counted in ledger.json, whatever happened."""
+    """Customers come, act until stopped and leave; what they wrote is closed and counted in ledger.json, whatever happened."""
     hired: list[type[User]] = []
     if customers:
         hired = [hire(office, door, rate_per_s=rate_per_s / customers, timeout_s=timeout_s)]
@@ -175,10 +207,13 @@ def attend(
     finally:
         stopped_ns = time.monotonic_ns()
         office.ledger.close()
+        office.reads.close()
+        reads = environment.stats.get(READS, "GET").num_requests
         counts = {
             "recorded": office.ledger.recorded,
             "locust_requests": environment.stats.get(PAYMENTS, "POST").num_requests,
-            "looks": environment.stats.get(LOOKS, "GET").num_requests,
+            "looks": environment.stats.get(LOOKS, "GET").num_requests + reads,
+            "reads": reads,
             "started_ns": started_ns,
             "stopped_ns": stopped_ns,
             "completed": completed,
@@ -229,13 +264,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         door = Door.parse(options.door)
         accounts = door.accounts(timeout_s=options.timeout_s, patience_s=options.patience_s)
-        ledger = Ledger(options.out / "ledger.csv")
+        ledger, reads = Ledger(options.out / "ledger.csv"), Ledger(options.out / "reads.csv", READ_COLUMNS)
     except CouldNotStart as error:
         print(f"customers: {error}", file=sys.stderr)
         return COULD_NOT_START
     customers = options.customers if options.rate > 0 else 0
     spread_s = customers / options.rate if customers else 0.0
-    office = Office(ledger, accounts, options.run_id, options.seed, options.pay_share, spread_s)
+    office = Office(ledger, reads, accounts, options.run_id, options.seed, options.pay_share, spread_s)
     gc.freeze()
     attend(
         office,

@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 PAYMENT_COLUMNS = (
     "key", "due_ns", "sent_ns", "done_ns", "status", "outcome", "debit", "credit", "amount_minor", "error",
 )  # fmt: skip
+READ_COLUMNS = ("key", "sent_ns", "done_ns", "status")
 AMOUNT_MINOR_MAX = 1000
 COULD_NOT_START = 3
 SCRIBE_S = 0.02  # rows are safe in the pipe: many at a time cost one turn of a core instead of one each
@@ -137,6 +138,18 @@ class Row(NamedTuple):
         return [self.key, self.due_ns, self.sent_ns, self.done_ns, status, outcome(self.status), *self.transfer, error]
 
 
+class Read(NamedTuple):
+    """A payment that was read back, in the columns of docs/evidence.md. `status` is None when no answer came."""
+
+    key: str
+    sent_ns: int
+    done_ns: int
+    status: int | None
+
+    def fields(self) -> list[object]:
+        return [self.key, self.sent_ns, self.done_ns, "" if self.status is None else self.status]
+
+
 def outcome(status: int | None) -> str:
     """What an HTTP status, or its absence, says about a payment (docs/evidence.md)."""
     if status in (200, 201):
@@ -150,7 +163,7 @@ class Ledger:
     A row is with the kernel when `add` returns: whoever is killed after that, by SIGKILL too, has lost nothing of it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, columns: Sequence[str] = PAYMENT_COLUMNS) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         # O_EXCL: the ledger of another run is evidence, and never overwritten or added to.
         try:
@@ -160,9 +173,9 @@ class Ledger:
         self.recorded = 0
         self._text = io.StringIO()
         self._writer = csv.writer(self._text, lineterminator="\n")
-        self._put(self._line(PAYMENT_COLUMNS))
+        self._put(self._line(columns))
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Row | Read) -> None:
         self._put(self._line(row.fields()))
         self.recorded += 1
 

@@ -258,6 +258,7 @@ class Forger:
         """Every count that stands beside a table follows it."""
         self._set("probe.json", "probe.csv", scheduled=len, recorded=len)
         self._set("ledger.json", "ledger.csv", recorded=len, locust_requests=len)
+        self._set("ledger.json", "reads.csv", reads=len)
         self._set("witness.json", "witness.csv", rows=len)
         for event in self.kind("autopsy"):
             name = f"autopsy/{event['data']['node']}.payments.csv.gz"

@@ -18,7 +18,7 @@ import gevent
 from gevent.event import Event
 
 from load import customers
-from load.ledger import Door, Guardian, Ledger
+from load.ledger import READ_COLUMNS, Door, Guardian, Ledger
 
 CUSTOMERS = 8
 RATE_PER_S = 400.0
@@ -28,8 +28,8 @@ TIMEOUT_S = 0.3
 
 def once(door: Door, accounts: Sequence[str], out: Path, number: int, *, pays_s: float) -> None:
     run_id = f"stop-{number}"
-    ledger = Ledger(out / "ledger.csv")
-    office = customers.Office(ledger, accounts, run_id, number, pay_share=0.8, spread_s=CUSTOMERS / RATE_PER_S)
+    ledger, reads = Ledger(out / "ledger.csv"), Ledger(out / "reads.csv", READ_COLUMNS)
+    office = customers.Office(ledger, reads, accounts, run_id, number, pay_share=0.8, spread_s=CUSTOMERS / RATE_PER_S)
     stopping = Event()
     gevent.spawn_later(pays_s, stopping.set)
     customers.attend(

@@ -19,12 +19,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from judging.evidence import (
     COPY_COLUMNS,
     EVIDENCE_VERSION,
     PAYMENT_COLUMNS,
+    READ_COLUMNS,
     SAMPLE_COLUMNS,
     WITNESS_COLUMNS,
     Clock,
@@ -57,6 +58,7 @@ NODES = (*POSTGRES, *(f"{c}-{n}" for c in ("dc1", "dc2", "dc3") for n in ("etcd"
 REGION_A = tuple(f"{c}-{n}" for c in ("dc1", "dc2") for n in ("a", "b", "etcd", "haproxy", "bank"))
 LATEST = 7  # the number of the payment that the probe sent latest of all
 CORES = 2
+DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "data_checksums": "on", "wal_level": "replica"}
 WITNESS_SEES = {"cores": CORES, "wake_every_ms": 5, "sync_every_ms": 200, "degraded": []}
 LOAD_STARTS_S, BASELINE_S, BASELINE_ENDS_S = 19.0, 20.0, 25.0
 
@@ -155,6 +157,8 @@ class Scenario:
     witness: bool = True  # one was promised and ran
     observer_payments: int = 2  # of somebody who is not ours
     service_level_s: float = 1.0
+    records: tuple[Literal["durability", "reads"], ...] = ("durability", "reads")  # runs of before have none
+    stale: int = 0  # of the reads between the payments, the first ones after the fault that don't find a payment that stands
 
     @property
     def run_id(self) -> str:
@@ -187,7 +191,13 @@ def write_run(directory: Path, scenario: Scenario | None = None) -> Path:
         (directory / name).mkdir(parents=True, exist_ok=True)
     plan = _plan(story)
     if story.version > 1:
-        plan = plan.model_copy(update={"body": _body(story), "witness": WITNESS_SEES if story.witness else None})
+        plan = plan.model_copy(
+            update={
+                "body": _body(story),
+                "witness": WITNESS_SEES if story.witness else None,
+                "records": list(story.records),
+            }
+        )
     write_atomically(directory / "plan.json", plan.model_dump_json(indent=2) + "\n")
     payments = Payments(story)
     _write_payments(directory, story, payments)
@@ -278,7 +288,7 @@ def _plan(story: Scenario) -> Plan:
             "links": links,
             "service": "http://127.0.0.1:8080",
             "settings": {"lease_s": 10, "loop_wait_s": 2, "synchronous_mode": "quorum"}
-            | ({} if story.version == 1 else {"wal_sender_timeout_s": 3}),
+            | ({} if story.version == 1 else {"wal_sender_timeout_s": 3, "synchronous": "strict"}),
         },
         targets=story.targets,
         load=_load(story),
@@ -462,15 +472,18 @@ class Draws:
             choice.uniform(0, 1)
         self.number = [count() for _ in self.customer]
         self.looks = 0
+        self.before: list[list[int]] = [[] for _ in self.customer]  # looks right before each payment
 
     def of_probe(self, number: int) -> tuple[str, str, str, int]:
         return (f"{self.run_id}-p-{number:07d}", *self._draw(self.probe))
 
     def of_customer(self, who: int) -> tuple[str, str, str, int]:
         choice = self.customer[who]
+        looks = self.looks
         while choice.random() >= self.pay_share:
             choice.choice(self.accounts)
             self.looks += 1
+        self.before[who].append(self.looks - looks)
         return (f"{self.run_id}-c-{who}-{next(self.number[who]):07d}", *self._draw(choice))
 
     def _draw(self, choice: random.Random) -> tuple[str, str, int]:
@@ -490,12 +503,40 @@ def _write_payments(directory: Path, story: Scenario, payments: Payments) -> Non
         scheduled=len(probe), recorded=len(recorded), interval_ms=story.probe_interval_ms, started_ns=started,
         stopped_ns=stopped, late_ms_max=story.late_ms_max, completed=True,
     )  # fmt: skip
+    reads = _reads(story, payments) if story.version > 1 and "reads" in story.records else None
+    if reads is not None:
+        write_atomically(directory / "reads.csv", csv_text(READ_COLUMNS, reads))
     ledger_count = LedgerCount(
         recorded=len(locust), locust_requests=len(locust) + story.locust_uncounted, looks=looks,
-        started_ns=started, stopped_ns=stopped, completed=True,
+        reads=None if reads is None else len(reads), started_ns=started, stopped_ns=stopped, completed=True,
     )  # fmt: skip
     write_atomically(directory / "probe.json", probe_count.model_dump_json(indent=2) + "\n")
-    write_atomically(directory / "ledger.json", ledger_count.model_dump_json(indent=2) + "\n")
+    write_atomically(directory / "ledger.json", ledger_count.model_dump_json(indent=2, exclude_none=True) + "\n")
+
+
+def _reads(story: Scenario, payments: Payments) -> list[tuple[str, int, int, int]]:
+    """Each second look of a customer is at its payment that was acknowledged last, somewhere between two payments."""
+    found: list[tuple[str, int, int, int]] = []
+    for who, before in enumerate(payments.drawn.before):
+        theirs = [row for row in payments.locust if row.key.startswith(f"{story.run_id}-c-{who}-")]
+        looks, last = 0, None
+        for number, row in enumerate(theirs):
+            began = theirs[number - 1].done_ns if number else row.sent_ns
+            for n in range(before[number]):
+                sent = began + (row.sent_ns - began) * (2 * n + 1) // (2 * before[number] + 1)
+                done = began + (row.sent_ns - began) * (2 * n + 2) // (2 * before[number] + 1)
+                dark = any(start < done and sent < end for start, end, _ in payments.outages)
+                if looks % 2 and last is not None:
+                    found.append((last, sent, done, 503 if dark else 200))
+                looks += 1
+            last = row.key if row.outcome == "acknowledged" else last
+    found.sort(key=lambda read: (read[2], read[0]))
+    after = ns(story.faults[-1].at_s + 30) if story.faults else 0
+    stands = {row.key for row in payments.committed}
+    late = [n for n, (key, sent, _, status) in enumerate(found) if sent > after and status == 200 and key in stands]
+    for n in late[: story.stale]:
+        found[n] = (*found[n][:3], 404)
+    return found
 
 
 def _gzip(path: Path, text: str) -> bytes:
@@ -721,6 +762,10 @@ def _tell_version_2(tell: Callable[..., None], story: Scenario, payments: Paymen
     keys = [row.key for row in payments.committed]
     tell(story.ends_s + 4.5, "exempt_keys", "Keys that are nobody's.",
          observers=exempt(keys, "observer-"), ready=exempt(keys, f"{story.run_id}-ready-"))  # fmt: skip
+    for n, node in enumerate(POSTGRES if "durability" in story.records else ()):
+        tell(
+            15.3 + n / 100, "durability", f"{node} syncs what it commits.", "databases", node=node, settings=DURABLE, overrides=[]
+        )
     tell(story.ends_s + 8.2, "door_log", "The front door logged every payment.", "door",
          payments=len(payments.probe) + len(payments.locust), dropped=0)  # fmt: skip
 

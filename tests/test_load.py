@@ -20,7 +20,7 @@ import pytest
 
 from benchmarks.instrument import ROOT, Standin, Truth
 from benchmarks.stops import stops
-from judging.evidence import PAYMENT_COLUMNS, LedgerCount, ProbeCount
+from judging.evidence import PAYMENT_COLUMNS, READ_COLUMNS, LedgerCount, ProbeCount
 from load import ledger
 
 INTERVAL_NS = 10_000_000
@@ -292,12 +292,47 @@ def test_locust_and_the_ledger_count_the_same_through_failures(standin: Standin,
     rows, counts = customers.rows("ledger.csv"), customers.ledger_count()
     assert counts.completed
     assert counts.recorded == counts.locust_requests == len(rows) == len({row["key"] for row in rows})
-    assert counts.looks > 0
+    reads = customers.rows("reads.csv")
+    assert counts.reads == len(reads) > 0
+    assert counts.looks > counts.reads
+    own_last_acknowledged(rows, reads)
     assert {row["outcome"] for row in rows} == {"acknowledged", "refused", "unknown"}
     seen = arrivals(standin)
     assert set(seen.values()) == {1}, "a payment was sent again"
     assert set(seen) <= {row["key"] for row in rows}
     assert all(row["key"] in seen for row in rows if row["status"])
+
+
+def own_last_acknowledged(rows: list[Row], reads: list[Row]) -> None:
+    """Each read is of what its customer had been told last, and that customer does nothing else meanwhile."""
+    for read in reads:
+        customer = read["key"].rpartition("-")[0]
+        theirs = [row for row in rows if row["key"].rpartition("-")[0] == customer]
+        before = [row for row in theirs if int(row["done_ns"]) <= int(read["sent_ns"])]
+        told = [row for row in before if row["outcome"] == "acknowledged"]
+        assert read["key"] == max(told, key=lambda row: int(row["done_ns"]))["key"]
+        assert len(before) == sum(int(row["sent_ns"]) <= int(read["done_ns"]) for row in theirs)
+
+
+def test_what_is_read_back_is_the_seeds_and_draws_nothing(standin: Standin, tmp_path: Path) -> None:
+    """Every second look, from the second on; the payments are drawn as if there were no reads."""
+    customers = Load("customers", standin.door, tmp_path, "--rate", "200", "--customers", "1", "--pay-share", "0.5").ready()
+    eventually(lambda: len(customers.rows("ledger.csv")) > 60)
+    customers.stop()
+    rows, reads = customers.rows("ledger.csv"), customers.rows("reads.csv")
+    accounts = ledger.Door.parse(standin.door).accounts(timeout_s=3, patience_s=10)
+    choice, looks, expected = random.Random("1-customer-0"), 0, []
+    choice.uniform(0, 1)
+    for number, row in enumerate(rows):
+        while choice.random() >= 0.5:
+            choice.choice(accounts)
+            if looks % 2 and number:
+                expected.append(rows[number - 1]["key"])
+            looks += 1
+        debit, credit = choice.sample(accounts, 2)
+        assert (row["debit"], row["credit"], int(row["amount_minor"])) == (debit, credit, choice.randint(1, 1000))
+    assert [read["key"] for read in reads][: len(expected)] == expected
+    assert {read["status"] for read in reads} == {"200"}
 
 
 def test_customers_do_the_same_for_the_same_seed(standin: Standin, tmp_path: Path) -> None:
@@ -320,6 +355,7 @@ def test_no_customers_at_rate_0(standin: Standin, tmp_path: Path) -> None:
     counts = customers.ledger_count()
     assert (counts.recorded, counts.locust_requests, counts.looks, counts.completed) == (0, 0, 0, True)
     assert (tmp_path / "ledger.csv").read_text(encoding="utf-8") == ",".join(PAYMENT_COLUMNS) + "\n"
+    assert (tmp_path / "reads.csv").read_text(encoding="utf-8") == ",".join(READ_COLUMNS) + "\n"
 
 
 @pytest.mark.parametrize(("mode", "count"), [("slow-4", 40), ("hang", 2), ("drip", 2)])

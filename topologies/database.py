@@ -39,6 +39,22 @@ SELECT pg_is_in_recovery(),
                'flush_lsn', (flush_lsn - '0/0')::bigint) ORDER BY application_name), '[]')::text
           FROM pg_stat_replication WHERE application_name NOT LIKE 'pg_basebackup%')
 """
+# What decides whether a commit outlives a power loss. Each but synchronous_commit is the server's alone.
+DURABILITY = ("fsync", "full_page_writes", "synchronous_commit", "data_checksums", "wal_level", "wal_sync_method")
+# The server's word, and what roles, databases and functions set instead of it where the bank's statements run.
+DURABILITY_QUERY = """
+WITH instead AS (
+  SELECT concat_ws(' in ', CASE WHEN setrole <> 0 THEN 'role ' || setrole::regrole END,
+                   CASE WHEN setdatabase <> 0 THEN 'database ' || current_database() END) AS place, unnest(setconfig) AS setting
+    FROM pg_db_role_setting
+   WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+  UNION ALL SELECT 'function ' || oid::regproc, unnest(proconfig) FROM pg_proc WHERE proconfig IS NOT NULL
+)
+SELECT (SELECT json_object_agg(name, setting) FROM pg_settings WHERE name = ANY(%s))::text,
+       (SELECT coalesce(json_agg(json_build_object('place', coalesce(nullif(place, ''), 'everybody'),
+               'name', split_part(setting, '=', 1), 'value', split_part(setting, '=', 2)) ORDER BY place, setting), '[]')
+          FROM instead WHERE split_part(setting, '=', 1) = ANY(%s))::text
+"""
 COPY_QUERIES = {
     "payments": "SELECT key, debit, credit, amount_minor, to_char(committed_at AT TIME ZONE 'UTC', "
     '\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\') AS committed_at FROM payments ORDER BY key',
@@ -60,6 +76,14 @@ class DatabaseState:
 
     def streams_to(self, node: str) -> bool:
         return any(r["name"] == node and r["state"] == "streaming" for r in self.replication)
+
+
+@dataclass(frozen=True)
+class Durability:
+    """What a database says of its commits: `settings` by name; `overrides`, each {place, name, value}, that count instead."""
+
+    settings: dict[str, str]
+    overrides: list[dict[str, str]]
 
 
 class TimedConnection(psycopg.Connection[Any]):
@@ -138,6 +162,11 @@ class Database:
         """Raises psycopg.Error when the node does not answer in time."""
         row = self.query(STATE_QUERY, within_s=within_s)[0]
         return DatabaseState(row[0], row[1], row[2], row[3], row[4], json.loads(row[5]))
+
+    def durability(self, *, within_s: float = STATE_WITHIN_S) -> Durability:
+        """Raises psycopg.Error when the node does not answer in time."""
+        row = self.query(DURABILITY_QUERY, list(DURABILITY), list(DURABILITY), within_s=within_s)[0]
+        return Durability(json.loads(row[0]), json.loads(row[1]))
 
     def query(self, sql: str, *parameters: Any, within_s: float = QUERY_WITHIN_S) -> list[tuple[Any, ...]]:
         """The rows; none where the statement has no result. Raises psycopg.Error, at `within_s` at the latest."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from judging.crosschecks import bank, door, faults, nodes, schedule, story, witness
+from judging.crosschecks import bank, door, durability, faults, nodes, reads, schedule, story, witness
 from judging.crosschecks.case import Case
 from judging.records import DAMAGE, Records
 
@@ -21,6 +21,7 @@ RULES: tuple[Rule, ...] = (
     schedule.patience_is_kept,
     schedule.drawn_from_the_seed,
     schedule.customers_keep_paying,
+    reads.reads_follow_the_looks,
     door.door_counted,
     door.door_told_the_same,
     door.door_saw_every_answer,
@@ -50,6 +51,8 @@ RULES: tuple[Rule, ...] = (
     nodes.samples_go_on,
     nodes.samples_are_dense,
     nodes.synchronous_as_named,
+    durability.durability_was_told,
+    durability.power_loss_was_provided_for,
     story.clocks_agree,
     story.all_lies_between_plan_and_seal,
     story.story_is_whole,

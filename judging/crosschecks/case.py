@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from judging.doorlog import DoorLog, read_door
 from judging.evidence import Event, Plan
 from judging.records import Baseline, Effect, HealStarted, Injected, Intent, Proof, Records, topology_centers
+
+T = TypeVar("T")
 
 SECOND_NS = 1_000_000_000
 # A machine that is busy may sample, write or send this late: the probe itself may be 1 s late in a run that counts.
@@ -55,6 +57,17 @@ class Case:
     @cached_property
     def run_id(self) -> str:
         return self.plan.run_id if self.plan is not None else ""
+
+    def once(self, what: Callable[[Case], T]) -> T:
+        """What several rules need and one of them derives: derived once."""
+        if what not in self._known:
+            self._known[what] = what(self)
+        found: T = self._known[what]
+        return found
+
+    @cached_property
+    def _known(self) -> dict[Callable[[Case], Any], Any]:
+        return {}
 
     def told(self, *kinds: str) -> list[Event]:
         """The events of these kinds, in order."""

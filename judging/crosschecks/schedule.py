@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from judging.crosschecks.case import BUSY_NS, SECOND_NS, Case, first_few
+from judging.evidence import Plan
 
 AMOUNT_MINOR_MAX = 1000  # as docs/evidence.md says how a payment is drawn
 LATE_MS_DIGITS = 0.001  # late_ms_max is written to the nanosecond
@@ -118,11 +120,9 @@ def drawn_from_the_seed(case: Case) -> Iterator[str]:
         first = probe.nsmallest(DRAWN_MAX, "due_ns", keep="all").sort_values("due_ns")
         yield from _differs("probe.csv", first, [_draw(choice, accounts) for _ in range(len(first))])
     looks = 0
-    for customer, theirs in case.by_customer.items():
-        first = theirs.iloc[:DRAWN_MAX]
-        drawn, looked = _customer(case, customer, accounts, len(first))
-        looks += looked
-        yield from _differs("ledger.csv", first, drawn)
+    for customer, acts in case.once(acts_of_customers).items():
+        looks += sum(acts.looks)
+        yield from _differs("ledger.csv", case.by_customer[customer].iloc[:DRAWN_MAX], acts.drawn)
     told = case.records.ledger_count
     # Each customer may have been stopped in the middle of a look.
     if told is not None and told.looks < looks - case.plan.load.customers:
@@ -139,21 +139,41 @@ def _draw(choice: random.Random, accounts: Sequence[str]) -> Drawn:
     return debit, credit, choice.randint(1, AMOUNT_MINOR_MAX)
 
 
-def _customer(case: Case, customer: int, accounts: Sequence[str], payments: int) -> tuple[list[Drawn], int]:
-    """The first payments of a customer by the seed, and how many looks lie between them."""
-    assert case.plan is not None
-    load = case.plan.load
-    choice = random.Random(f"{case.plan.seed}-customer-{customer}")
+@dataclass(frozen=True)
+class Acts:
+    """What a customer did by the seed, up to its last payment: what each payment is, and how many looks came right before it."""
+
+    drawn: list[Drawn]
+    looks: list[int]
+
+
+def acts_of_customers(case: Case) -> dict[int, Acts]:
+    """By customer; empty where the seed or the accounts are not known."""
+    if case.plan is None or case.authority is None or (table := case.copy(case.authority, "accounts")) is None:
+        return {}
+    accounts = sorted(table["id"].tolist())
+    if len(accounts) < 2:
+        return {}
+    return {
+        customer: _acts(case.plan, customer, accounts, min(len(theirs), DRAWN_MAX))
+        for customer, theirs in case.by_customer.items()
+    }
+
+
+def _acts(plan: Plan, customer: int, accounts: Sequence[str], payments: int) -> Acts:
+    choice = random.Random(f"{plan.seed}-customer-{customer}")
     choice.uniform(0, 1)  # when it arrived: one draw, whatever its range
-    drawn: list[Drawn] = []
+    acts = Acts([], [])
     looks = 0
-    while len(drawn) < payments and load.pay_share > 0:
-        if choice.random() < load.pay_share:
-            drawn.append(_draw(choice, accounts))
+    while len(acts.drawn) < payments and plan.load.pay_share > 0:
+        if choice.random() < plan.load.pay_share:
+            acts.drawn.append(_draw(choice, accounts))
+            acts.looks.append(looks)
+            looks = 0
         else:
             choice.choice(accounts)
             looks += 1
-    return drawn, looks
+    return acts
 
 
 def _differs(name: str, rows: pd.DataFrame, drawn: Sequence[Drawn]) -> Iterator[str]:

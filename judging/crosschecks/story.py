@@ -53,6 +53,7 @@ def all_lies_between_plan_and_seal(case: Case) -> Iterator[str]:
         "events.jsonl": pd.Series([event.t_ns for event in case.records.events], dtype="int64"),
         "probe.csv": _column(case.records.probe, "sent_ns"),
         "ledger.csv": _column(case.records.ledger, "sent_ns"),
+        "reads.csv": _column(case.records.reads, "sent_ns"),
         "samples.csv": _column(case.records.samples, "t_ns"),
     }
     for name, at in times.items():
