@@ -360,9 +360,7 @@ def write_witness(directory: Path, end_s: float) -> None:
             rows.append((start, ns((tenth + 5) / 10), "pressure", "", "", pressure))
             rows.append((start, ns((tenth + 5) / 10), "cpu", "", "", json.dumps(used)))
     write_atomically(directory / "witness.csv", csv_text(WITNESS_COLUMNS, rows))
-    count = WitnessCount(
-        started_ns=ns(-5), stopped_ns=ns(end_s + 2), rows=len(rows), completed=True, cores=CORES, degraded=[]
-    )
+    count = WitnessCount(started_ns=ns(-5), stopped_ns=ns(end_s + 2), rows=len(rows), completed=True, cores=CORES, degraded=[])
     write_atomically(directory / "witness.json", count.model_dump_json(indent=2) + "\n")
 
 

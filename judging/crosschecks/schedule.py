@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from judging.columns import Codes
 from judging.crosschecks.case import BUSY_NS, SECOND_NS, Case, first_few
 
+SAMPLED_FROM_A_LIST = 21  # accounts or fewer: of so few, sample(…, 2) draws in another way
 AMOUNT_MINOR_MAX = 1000  # as docs/evidence.md says how a payment is drawn
 LATE_MS_DIGITS = 0.001  # late_ms_max is written to the nanosecond
 
@@ -18,21 +20,28 @@ def numbered_keys(case: Case) -> Iterator[str]:
     """Keys carry a number: the probe's in the order of its schedule, each customer's in the order of sending."""
     probe, count = case.records.probe, case.records.probe_count
     if probe is not None and count is not None and len(probe):
-        ordered = probe.sort_values("due_ns")
-        wanted = [f"{case.run_id}-p-{n:07d}" for n in range(len(ordered))]
-        wrong = [(w, seen) for w, seen in zip(wanted, ordered["key"].tolist(), strict=True) if w != seen]
-        if wrong:
+        codes = case.records.evidence.probe_keys
+        due = probe["due_ns"].to_numpy(dtype=np.int64)
+        order = None if (np.diff(due) >= 0).all() else np.argsort(due, kind="stable")
+        seen = codes if order is None else codes[order]
+        wanted = case.keys.numbered(f"{case.run_id}-p-", len(codes))
+        wrong = np.flatnonzero(seen != wanted)
+        if len(wrong):
+            first = case.keys.decode(np.array([seen[wrong[0]], wanted[wrong[0]]]))
             yield (
-                f"probe.csv: {len(wrong)} keys do not have the number of their place in the schedule; the first is {wrong[0][1]}"
-                f" where {wrong[0][0]} was due."
+                f"probe.csv: {len(wrong)} keys do not have the number of their place in the schedule; the first is {first[0]}"
+                f" where {first[1]} was due."
             )
-    for customer, theirs in case.by_customer.items():
-        numbers = theirs["number"].to_numpy()
+    for customer, (rows, numbers) in case.by_customer.items():
+        ledger = case.records.ledger
+        assert ledger is not None
         if (numbers != np.arange(len(numbers))).any():
-            missing = sorted(set(range(int(numbers.max()) + 1)) - set(numbers.tolist()))
-            seen = f"number {missing[0]} is not there" if missing else "they are not in the order in which they were sent"
-            yield f"ledger.csv: the payments of customer {customer} are numbered from 0 without a gap; {seen}."
-        overlap = theirs["sent_ns"].to_numpy()[1:] < theirs["done_ns"].to_numpy()[:-1]
+            there = np.unique(numbers)
+            missing = np.flatnonzero(there != np.arange(len(there)))
+            none = f"number {missing[0]} is not there" if len(missing) else ""
+            told = none or "they are not in the order in which they were sent"
+            yield f"ledger.csv: the payments of customer {customer} are numbered from 0 without a gap; {told}."
+        overlap = ledger["sent_ns"].to_numpy()[rows[1:]] < ledger["done_ns"].to_numpy()[rows[:-1]]
         if overlap.any():
             yield f"ledger.csv: customer {customer} does one thing at a time, and sent a payment before the last one had ended."
     yield from _strange_keys(case)
@@ -42,12 +51,13 @@ def _strange_keys(case: Case) -> Iterator[str]:
     ledger, plan = case.records.ledger, case.plan
     if ledger is None or plan is None:
         return
-    parts = ledger["key"].str.extract(r"-c-(\d+)-\d{7}$")[0]
-    ours = ledger["key"].str.startswith(f"{case.run_id}-c-") & parts.notna()
-    if not ours.all():
-        strange = ledger["key"][~ours].tolist()
+    codes, who = case.records.evidence.ledger_keys, case.customers
+    used = case.keys.used(codes)
+    foreign = [place for place in used if who[place][0] < 0 or not case.keys.names()[place][0].startswith(f"{case.run_id}-c-")]
+    if foreign:
+        strange = case.keys.decode(codes[np.isin(codes // case.keys.BASE, foreign)])
         yield f"ledger.csv holds keys that no customer of run {case.run_id} uses: {first_few(strange)}."
-    customers = set(parts.dropna().astype(int))
+    customers = {who[place][0] for place in used if who[place][0] >= 0}
     if customers and max(customers) >= plan.load.customers:
         yield f"ledger.csv holds payments of customer {max(customers)}; plan.json has customers 0 to {plan.load.customers - 1}."
 
@@ -112,17 +122,18 @@ def drawn_from_the_seed(case: Case) -> Iterator[str]:
     accounts = sorted(table["id"].tolist())
     if len(accounts) < 2:
         return
-    probe, seed = case.records.probe, case.plan.seed
+    probe, ledger, seed = case.records.probe, case.records.ledger, case.plan.seed
     if probe is not None and len(probe):
-        choice = random.Random(f"{seed}-probe")
-        first = probe.nsmallest(DRAWN_MAX, "due_ns", keep="all").sort_values("due_ns")
-        yield from _differs("probe.csv", first, [_draw(choice, accounts) for _ in range(len(first))])
+        rows = _first_due(probe["due_ns"].to_numpy(dtype=np.int64))
+        draws = _Draws(random.Random(f"{seed}-probe"), len(accounts))
+        yield from _differs("probe.csv", probe.iloc[rows], accounts, [draws.one() for _ in rows])
     looks = 0
-    for customer, theirs in case.by_customer.items():
-        first = theirs.iloc[:DRAWN_MAX]
-        drawn, looked = _customer(case, customer, accounts, len(first))
+    for customer, (rows, _) in case.by_customer.items():
+        assert ledger is not None
+        rows = rows[:DRAWN_MAX]
+        drawn, looked = _customer(case, customer, len(accounts), len(rows))
         looks += looked
-        yield from _differs("ledger.csv", first, drawn)
+        yield from _differs("ledger.csv", ledger.iloc[rows], accounts, drawn)
     told = case.records.ledger_count
     # Each customer may have been stopped in the middle of a look.
     if told is not None and told.looks < looks - case.plan.load.customers:
@@ -131,38 +142,73 @@ def drawn_from_the_seed(case: Case) -> Iterator[str]:
         )
 
 
-Drawn = tuple[str, str, int]
+def _first_due(due_ns: Codes) -> Codes:
+    """The rows of the payments that were due first, in that order; more than DRAWN_MAX where several are due at once."""
+    rows = np.arange(len(due_ns))
+    if len(due_ns) > DRAWN_MAX:
+        rows = np.flatnonzero(due_ns <= np.partition(due_ns, DRAWN_MAX - 1)[DRAWN_MAX - 1])
+    return rows[np.argsort(due_ns[rows], kind="stable")]
 
 
-def _draw(choice: random.Random, accounts: Sequence[str]) -> Drawn:
-    debit, credit = choice.sample(accounts, 2)
-    return debit, credit, choice.randint(1, AMOUNT_MINOR_MAX)
+Drawn = tuple[int, int, int]  # debit and credit as places among the sorted accounts, and the amount
 
 
-def _customer(case: Case, customer: int, accounts: Sequence[str], payments: int) -> tuple[list[Drawn], int]:
+class _Draws:
+    """Draws as `random.Random` makes them: a sample of two and a number up to AMOUNT_MINOR_MAX, in a fifth of its time."""
+
+    def __init__(self, choice: random.Random, accounts: int) -> None:
+        self.choice, self.accounts = choice, accounts
+        self._bits = choice.getrandbits
+
+    def one(self) -> Drawn:
+        if self.accounts <= SAMPLED_FROM_A_LIST:
+            debit, credit = self.choice.sample(range(self.accounts), 2)
+            return debit, credit, self.choice.randint(1, AMOUNT_MINOR_MAX)
+        debit = credit = self.below(self.accounts)
+        while credit == debit:
+            credit = self.below(self.accounts)
+        return debit, credit, 1 + self.below(AMOUNT_MINOR_MAX)
+
+    def below(self, limit: int) -> int:
+        bits, size = self._bits, limit.bit_length()
+        drawn = bits(size)
+        while drawn >= limit:
+            drawn = bits(size)
+        return drawn
+
+
+def _customer(case: Case, customer: int, accounts: int, payments: int) -> tuple[list[Drawn], int]:
     """The first payments of a customer by the seed, and how many looks lie between them."""
     assert case.plan is not None
-    load = case.plan.load
+    share = case.plan.load.pay_share
     choice = random.Random(f"{case.plan.seed}-customer-{customer}")
     choice.uniform(0, 1)  # when it arrived: one draw, whatever its range
-    drawn: list[Drawn] = []
+    draws, drawn = _Draws(choice, accounts), list[Drawn]()
     looks = 0
-    while len(drawn) < payments and load.pay_share > 0:
-        if choice.random() < load.pay_share:
-            drawn.append(_draw(choice, accounts))
+    while len(drawn) < payments and share > 0:
+        if choice.random() < share:
+            drawn.append(draws.one())
         else:
-            choice.choice(accounts)
+            draws.below(accounts)
             looks += 1
     return drawn, looks
 
 
-def _differs(name: str, rows: pd.DataFrame, drawn: Sequence[Drawn]) -> Iterator[str]:
-    seen = zip(rows["debit"].tolist(), rows["credit"].tolist(), rows["amount_minor"].tolist(), strict=True)
-    wrong = [key for key, one, two in zip(rows["key"].tolist(), seen, drawn, strict=False) if one != two]
-    if wrong:
+def _differs(name: str, rows: pd.DataFrame, accounts: Sequence[str], drawn: Sequence[Drawn]) -> Iterator[str]:
+    first = {account: place for place, account in reversed(list(enumerate(accounts)))}
+    place = np.array([first[account] for account in accounts])
+    wanted = np.array(drawn, np.int64).reshape(-1, 3)
+    rows = rows.iloc[: len(wanted)]
+    differs = rows["amount_minor"].to_numpy() != wanted[:, 2]
+    for column, told in (("debit", wanted[:, 0]), ("credit", wanted[:, 1])):
+        seen = rows[column].astype("category").cat
+        known = np.array([*(first.get(account, -1) for account in seen.categories), -1])
+        differs |= known[seen.codes.to_numpy()] != place[told]
+    wrong = np.flatnonzero(differs)
+    if len(wrong):
         yield (
             f"{name}: {len(wrong)} payments have other accounts or another amount than plan.json's seed gives, the"
-            f" first {wrong[0]}."
+            f" first {rows['key'].iloc[wrong[0]]}."
         )
 
 
