@@ -174,7 +174,8 @@ class Story:
 def draw(source: str, customer: int, payments: int) -> tuple[Numbers, int]:
     """As docs/evidence.md says that payments are drawn; an account is its place among the sorted ones."""
     choice = random.Random(f"{SEED}-probe" if source == "probe" else f"{SEED}-customer-{customer}")
-    accounts, looks, rows = range(ACCOUNTS), 0, []
+    accounts, looks = range(ACCOUNTS), 0
+    rows: list[tuple[int, ...]] = []
     if source != "probe":
         choice.uniform(0, 1)
     while len(rows) < payments:

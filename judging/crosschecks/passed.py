@@ -77,7 +77,7 @@ class _Against:
         """Hold lines against the ledger; returns which of them are of its payments."""
         place = self.sent.places.of(lines.codes)
         known: Flags = place >= 0
-        row, status, end_ns, whole = (column[known] for column in (place, lines.status, end_ns, lines.whole))
+        row, status, end_ns, whole = place[known], lines.status[known], end_ns[known], lines.whole[known]
 
         def keep(parts: list[Pairs], chosen: Flags) -> None:
             if chosen.any():
