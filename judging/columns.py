@@ -133,6 +133,25 @@ class KeyBook:
             told.append(f"{text}{code % self.BASE:0{self.DIGITS}d}" if digits else text)
         return told
 
+    def numbered(self, prefix: str, count: int) -> Codes:
+        """The codes of `prefix` with 0, 1, 2 … behind it in seven digits, or in as many as it takes."""
+        numbers = np.arange(count, dtype=np.int64)
+        for more in range(-(-count // self.BASE)):
+            part = numbers[more * self.BASE : (more + 1) * self.BASE]
+            part += (self._id(f"{prefix}{more or ''}", True) - more) * self.BASE
+        return numbers
+
+    def names(self) -> list[tuple[str, bool]]:
+        """By code // BASE: the text before the digits; or, where no digits follow, the whole key."""
+        return list(self._names)
+
+    def used(self, codes: Codes) -> list[int]:
+        """The prefixes (places in `names`) that these codes have."""
+        there = np.zeros(len(self._names), np.bool_)
+        for at in range(0, len(codes), ROWS):
+            there[codes[at : at + ROWS] // self.BASE] = True
+        return np.flatnonzero(there).tolist()
+
     def starting(self, codes: Codes, prefix: str) -> list[str]:
         """The keys among these that start with `prefix`."""
         may = np.array([text.startswith(prefix) or prefix.startswith(text) for text, _ in self._names] or [False])

@@ -7,6 +7,7 @@ passed over.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from judging.columns import Codes, KeyBook
 from judging.errors import EvidenceError
 from judging.evidence import Clock, Evidence
 
@@ -69,6 +71,60 @@ def read_door(evidence: Evidence) -> DoorLog | None:
     return reader.told(offset_ns)
 
 
+@dataclass(frozen=True)
+class Lines:
+    """Some lines of the log, in order; as in the frame of a DoorLog, with keys as numbers. `whole`: `end` is `--`."""
+
+    codes: Codes
+    status: Codes
+    at_ns: Codes
+    took_ms: Codes
+    whole: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How many lines of payments the log holds: sound ones, damaged ones, and those of payments without a key."""
+
+    lines: int
+    bad_lines: int
+    keyless: int
+
+
+def read_lines(evidence: Evidence, keys: KeyBook, take: Callable[[Lines], None]) -> Counted | None:
+    """Hand the door's record to `take` block by block, so that none of it stays in memory; otherwise as `read_door`."""
+    path = evidence.path(LOG)
+    if not path.is_file():
+        return None
+    offset_ns = _offset_ns(evidence.plan.clock)
+    lines = 0
+
+    def typed(words: pa.Table) -> None:
+        nonlocal lines
+        lines += words.num_rows
+        take(
+            Lines(
+                codes=keys.encode(_plain(words["key"])),
+                status=_int64(words["status"]),
+                at_ns=_int64(words["at_ms"]) * 1_000_000 + offset_ns,
+                took_ms=_int64(words["took"]),
+                whole=pc.equal(words["end"], "--").to_numpy(),
+            )
+        )
+
+    reader = _Reader(typed)
+    if path.stat().st_size:
+        reader.read(str(path))
+    return Counted(lines, reader.bad_lines, reader.keyless)
+
+
+def _plain(keys: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """The keys as they were before the door encoded them."""
+    if not pc.any(pc.match_substring(keys, "%")).as_py():
+        return keys
+    return pa.array([unquote(key, errors="replace") for key in keys.to_pylist()], pa.large_string())
+
+
 def _offset_ns(clock: Clock) -> int:
     """Monotonic minus epoch time, ns."""
     try:
@@ -82,10 +138,12 @@ def _offset_ns(clock: Clock) -> int:
 class _Reader:
     """Reads in blocks, so that memory holds the rows and not the text."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep: Callable[[pa.Table], None] | None = None) -> None:
+        """`keep`: takes the words of whole lines, block by block; None: they are put into `rows`."""
         self.bad_lines = 0
         self.keyless = 0
         self.rows: list[pa.Table] = []
+        self.keep = keep or self.rows.append
 
     def read(self, path: str) -> None:
         types = dict.fromkeys(FIELDS, pa.binary())
@@ -118,7 +176,7 @@ class _Reader:
         self.keyless += without
         self.bad_lines += count - without - words.num_rows
         if words.num_rows:
-            self.rows.append(_typed(words))
+            self.keep(_typed(words))
 
     def told(self, offset_ns: int) -> DoorLog:
         import pandas as pd

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import random
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
+from judging.columns import KeyBook
+from judging.crosschecks import contradictions
 from judging.crosschecks.nodes import _not_writing, _sampled
+from judging.crosschecks.schedule import AMOUNT_MINOR_MAX, _Draws
+from judging.crosschecks.standing import TextBook
+from judging.evidence import PAYMENT_COLUMNS, Evidence
+from judging.records import read
+from tests.synthetic import Scenario, Stall, ns, write_run
 
 S = 1_000_000_000
 
@@ -31,3 +42,60 @@ def test_a_database_that_is_slow_to_answer_may_write_all_the_same(error: str, id
     times = np.arange(0, 10 * S, S // 4)
     theirs = pd.DataFrame({"asked_ns": times, "t_ns": times + 1000, "ok": 0, "error": error})
     assert bool(_not_writing(theirs.assign(in_recovery=pd.array([pd.NA] * len(times), dtype="Int64")))) is idle
+
+
+READ_LATE_S = 1.4  # after the door's line ends: over B
+
+
+def _read_late(directory: Path, *, stall_s: float, unknown: bool) -> list[str]:
+    """A run in which a client read one answer late, and what the door's rules say of it."""
+    stalls = (Stall(27.0, 27.0 + stall_s),) if stall_s else ()
+    write_run(directory, Scenario(faults=(), ends_s=45, stalls=stalls))
+    frame = pd.read_csv(directory / "probe.csv", dtype=str, keep_default_na=False)
+    row = int((frame["sent_ns"].astype("int64") >= ns(27.0)).argmax())
+    assert frame.loc[row, "outcome"] == "acknowledged"
+    frame.loc[row, "done_ns"] = str(int(str(frame.loc[row, "done_ns"])) + round(READ_LATE_S * S))
+    if unknown:
+        frame.loc[row, ["status", "outcome", "error"]] = ["", "unknown", "no answer within 1.4 s"]
+    frame[list(PAYMENT_COLUMNS)].to_csv(directory / "probe.csv", index=False)
+    records = read(Evidence(directory))
+    doubts = list(records.doubts)
+    found = [one.rule for one in contradictions(records) if one.rule in ("door_agrees_on_time", "door_told_the_same")]
+    assert records.doubts == doubts
+    return found
+
+
+@pytest.mark.parametrize(("unknown", "rule"), [(False, "door_agrees_on_time"), (True, "door_told_the_same")])
+def test_an_answer_is_read_later_by_as_long_as_the_host_stalled(tmp_path: Path, unknown: bool, rule: str) -> None:
+    """On a full machine a client read its answer 1.02 s after the door had passed it on: an honest run was INVALID."""
+    assert _read_late(tmp_path / "calm", stall_s=0, unknown=unknown) == [rule]
+    assert _read_late(tmp_path / "short", stall_s=0.15, unknown=unknown) == [rule]  # 0.3 s of excuses: not enough
+    assert _read_late(tmp_path / "stalled", stall_s=0.5, unknown=unknown) == []
+
+
+@pytest.mark.parametrize("accounts", [2, 21, 22, 64, 1000])
+def test_draws_are_those_of_python(accounts: int) -> None:
+    quick, plain = _Draws(random.Random("1-probe"), accounts), random.Random("1-probe")
+    for _ in range(2000):
+        assert quick.one() == (*plain.sample(range(accounts), 2), plain.randint(1, AMOUNT_MINOR_MAX))
+        assert quick.below(accounts) == plain.choice(range(accounts))
+
+
+def test_commit_times_are_the_same_only_when_their_texts_are() -> None:
+    told = ["2026-01-15 02:00:20+00", "2026-01-15 02:00:20.1+00", "2026-01-15 02:00:20.10+00", "2026-01-15 02:00:20.123456+00"]
+    odd = ["2026-01-15T02:00:20.1+00", "2026-01-15 03:00:20.1+01", "2026-01-15 02:00:20.1+00:00"]
+    book = TextBook()
+    codes = book.times(pa.array([*told, *odd, *told], pa.large_string()))
+    assert len(set(codes.tolist())) == len(told) + len(odd)
+    assert codes[: len(told)].tolist() == codes[-len(told) :].tolist() == book.times(pa.array(told)).tolist()
+    expected = pd.to_datetime(pd.Series([*told, *odd]), utc=True, format="ISO8601").astype("datetime64[ns, UTC]").astype("int64")
+    assert book.wall_ns(codes[: len(expected)]).tolist() == expected.tolist()
+    with pytest.raises(ValueError, match="13"):
+        book.times(pa.array(["2026-13-15 02:00:20+00"]))
+
+
+def test_numbered_keys_are_those_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KeyBook, "DIGITS", 2)
+    monkeypatch.setattr(KeyBook, "BASE", 100)
+    book = KeyBook()
+    assert book.numbered("r-p-", 250).tolist() == book.encode(pa.array([f"r-p-{n:02d}" for n in range(250)])).tolist()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
 from judging.books import OBSERVER_PREFIX
+from judging.columns import ROWS, Codes
 from judging.crosschecks.case import BUSY_NS, CLOCK_NS, Case, Fault, first_few, wall_ns
+from judging.crosschecks.standing import Stood
 from judging.records import AutopsyDone
 
 # PostgreSQL tells this when a standby becomes a primary: the time of the last commit that it had received.
@@ -20,25 +23,31 @@ def committed_when_told(case: Case) -> Iterator[str]:
     """A payment is committed after it was sent; one that was acknowledged, before its answer came."""
     if case.plan is None or case.stands is None:
         return
-    both = case.payments.merge(case.stands.drop_duplicates("key")[["key", "committed_at"]], on="key")
-    if both.empty:
-        return
-    committed = case.at_all_ns(both["committed_at"])
-    early = committed < both["sent_ns"] - CLOCK_NS
-    # An answer that never came says nothing about when it was committed.
-    late = (both["outcome"] == "acknowledged") & (committed > both["done_ns"] + CLOCK_NS)
+    early, late = list[str](), list[str]()
+    for one in case.sent:
+        acknowledged = one.where("acknowledged")
+        for start in range(0, len(one.codes), ROWS):
+            part = slice(start, start + ROWS)
+            place = case.stands.places.of(one.codes[part])
+            there = place >= 0
+            if not there.any():
+                continue
+            committed = case.stands.committed_ns[place]
+            soon = there & (committed < one.times("sent_ns")[part] - CLOCK_NS)
+            early += [one.key(start + row) for row in np.flatnonzero(soon).tolist()]
+            # An answer that never came says nothing about when it was committed.
+            slow = there & acknowledged[part] & (committed > one.times("done_ns")[part] + CLOCK_NS)
+            late += [one.key(start + row) for row in np.flatnonzero(slow).tolist()]
     for wrong, words in ((early, "before its ledger says it was sent"), (late, "after its ledger says it was acknowledged")):
-        if wrong.any():
-            key = both["key"][wrong].iloc[0]
-            yield f"{int(wrong.sum())} payments were committed on {case.authority} (committed_at) {words}, the first {key}."
+        if wrong:
+            yield f"{len(wrong)} payments were committed on {case.authority} (committed_at) {words}, the first {wrong[0]}."
 
 
 def committed_by_a_primary(case: Case) -> Iterator[str]:
     """What stands on the new primary from its predecessor's time is no younger than the last commit that it had received."""
     if case.plan is None or case.stands is None:
         return
-    committed = case.at_all_ns(case.stands["committed_at"])
-    ours = ~case.stands["key"].str.startswith(OBSERVER_PREFIX)
+    committed = case.stands.committed_ns
     for node, received_ns, promoted_ns in _takeovers(case):
         if received_ns is None:
             if case.baseline is not None and promoted_ns > case.baseline.to_ns:
@@ -48,13 +57,13 @@ def committed_by_a_primary(case: Case) -> Iterator[str]:
                 )
             continue
         # Between the two nobody could commit anything that the new primary would have.
-        wrong = ours & (committed > received_ns) & (committed < promoted_ns)
-        if wrong.any():
-            key = case.stands["key"][wrong].iloc[0]
+        between = case.keys.decode(case.stands.codes[(committed > received_ns) & (committed < promoted_ns)])
+        wrong = [key for key in between if not key.startswith(OBSERVER_PREFIX)]
+        if wrong:
             yield (
-                f"{int(wrong.sum())} payments on {case.authority} were committed after the last commit that {node} had"
+                f"{len(wrong)} payments on {case.authority} were committed after the last commit that {node} had"
                 " received when it took"
-                f" over (its log: {case.since_start(received_ns)}), the first {key}."
+                f" over (its log: {case.since_start(received_ns)}), the first {wrong[0]}."
             )
 
 
@@ -75,41 +84,43 @@ def _takeovers(case: Case) -> Iterator[tuple[str, int | None, int]]:
 
 def dead_disks_and_ledgers(case: Case) -> Iterator[str]:
     """A dead disk holds what its primary acknowledged, nothing that was refused, and nothing from after its death."""
-    payments = case.payments
     for node, disk in case.dead_disks.items():
         fault = _killed(case, node)
         if fault is None:
             yield f"autopsy/{node}.payments.csv.gz was read off a dead node's disk; no fault's effect has {node} down."
             continue
         died_ns = fault.after_ns + BUSY_NS
-        committed = case.at_all_ns(disk["committed_at"])
-        if (late := committed > died_ns).any():
+        if (late := disk.committed_ns > died_ns).any():
             yield (
                 f"autopsy/{node}.payments.csv.gz: {int(late.sum())} payments were committed after fault {fault.id} had"
                 f" killed {node},"
-                f" the first {disk['key'][late].iloc[0]}."
+                f" the first {disk.key(int(late.argmax()))}."
             )
-        refused = payments["key"][(payments["outcome"] == "refused") & payments["key"].isin(disk["key"])].tolist()
+        refused = [key for one in case.sent for key in one.keys(one.where("refused") & (disk.places.of(one.codes) >= 0))]
         if refused:
             yield f"{len(refused)} payments are refused in the ledgers, and stand on {node}'s dead disk: {first_few(refused)}."
         if node != _primary_before(case, fault):
             continue
-        told = payments[(payments["outcome"] == "acknowledged") & (payments["done_ns"] < fault.before_ns)]
-        absent = told["key"][~told["key"].isin(disk["key"])].tolist()
+        absent = [
+            key
+            for one in case.sent
+            for key in one.keys(
+                one.where("acknowledged") & (one.times("done_ns") < fault.before_ns) & (disk.places.of(one.codes) < 0)
+            )
+        ]
         if absent:
             yield (
                 f"{len(absent)} payments were acknowledged before fault {fault.id} and are not on the disk of {node}, the"
                 " primary then:"
                 f" {first_few(absent)}."
             )
-        yield from _unanswered(case, fault, node, disk, committed)
+        yield from _unanswered(case, fault, node, disk)
 
 
-def _unanswered(case: Case, fault: Fault, node: str, disk: pd.DataFrame, committed: pd.Series[int]) -> Iterator[str]:
+def _unanswered(case: Case, fault: Fault, node: str, disk: Stood) -> Iterator[str]:
     """Committed over a second before the fault, in a bank that answered, and yet nobody was told."""
-    old = disk[committed < fault.before_ns - BUSY_NS]["key"]
-    payments = case.payments
-    wrong = payments["key"][(payments["outcome"] == "unknown") & payments["key"].isin(old)].tolist()
+    old = case.keys.places(disk.codes[disk.committed_ns < fault.before_ns - BUSY_NS])
+    wrong = [key for one in case.sent for key in one.keys(one.where("unknown") & (old.of(one.codes) >= 0))]
     if wrong:
         yield (
             f"{len(wrong)} payments without an answer stand on {node}'s dead disk, committed over 1 s before fault"
@@ -122,14 +133,28 @@ def same_commit_on_every_copy(case: Case) -> Iterator[str]:
     if case.stands is None:
         return
     for node, disk in case.dead_disks.items():
-        both = disk.merge(case.stands, on="key", suffixes=("_dead", "_stands"))
-        columns = ("debit", "credit", "amount_minor", "committed_at")
-        wrong = pd.concat([both[f"{c}_dead"] != both[f"{c}_stands"] for c in columns], axis=1).any(axis=1)
-        if len(both) and wrong.any():
+        dead, stands = _pairs(disk, case.stands)
+        assert disk.rows is not None
+        assert case.stands.rows is not None
+        wrong = np.zeros(len(dead), np.bool_)
+        for on_disk, standing in zip(disk.rows, case.stands.rows, strict=True):
+            wrong |= on_disk[dead] != standing[stands]
+        if wrong.any():
             yield (
                 f"{int(wrong.sum())} payments stand on {case.authority} otherwise than on {node}'s dead disk, the first"
-                f" {both['key'][wrong].iloc[0]}."
+                f" {disk.key(int(dead[wrong].min()))}."
             )
+
+
+def _pairs(one: Stood, other: Stood) -> tuple[Codes, Codes]:
+    """The rows of two tables that have a key in common, each with each where it stands there twice."""
+    place = one.places.of(other.codes)
+    rows = np.flatnonzero(place >= 0)
+    if not one.places.repeated().any():
+        return place[rows].astype(np.int64), rows
+    ours, theirs = pd.Series(one.codes, name="code").reset_index(), pd.Series(other.codes, name="code").reset_index()
+    both = ours.merge(theirs, on="code", suffixes=("", "_other"))
+    return both["index"].to_numpy(), both["index_other"].to_numpy()
 
 
 def every_dead_primary_was_opened(case: Case) -> Iterator[str]:
@@ -165,7 +190,7 @@ def receipts_cover_what_stands(case: Case) -> Iterator[str]:
     samples = case.records.samples
     if case.plan is None or samples is None or case.stands is None:
         return
-    committed = case.at_all_ns(case.stands["committed_at"])
+    committed = case.stands.committed_ns
     for fault in case.faults:
         old = _primary_before(case, fault)
         if old is None or old not in fault.effect.down:
@@ -192,7 +217,7 @@ def receipts_cover_what_stands(case: Case) -> Iterator[str]:
             yield (
                 f"{int(wrong.sum())} payments on {case.authority} were committed after {case.since_start(from_ns)}, when"
                 f" {old} wrote beyond all"
-                f" that samples.csv saw {node} receive ({received}), the first {case.stands['key'][wrong].iloc[0]}."
+                f" that samples.csv saw {node} receive ({received}), the first {case.stands.key(int(wrong.argmax()))}."
             )
 
 

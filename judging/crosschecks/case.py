@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from judging.doorlog import DoorLog, read_door
+from judging.columns import ROWS, Codes, KeyBook
+from judging.crosschecks.passed import Passed, pass_on
+from judging.crosschecks.sent import Sent
+from judging.crosschecks.standing import Stood, TextBook, read_frame, read_table
 from judging.evidence import Event, Plan
-from judging.records import Baseline, Effect, HealStarted, Injected, Intent, Proof, Records, topology_centers
+from judging.host import Host, read_host
+from judging.records import DAMAGE, Baseline, Effect, HealStarted, Injected, Intent, Proof, Records, topology_centers
 
 T = TypeVar("T")
 
@@ -22,6 +29,8 @@ SECOND_NS = 1_000_000_000
 BUSY_NS = SECOND_NS
 # Wall clocks are read beside monotonic ones, and may be slewed by 500 ppm: 50 ms in a hundred seconds.
 CLOCK_NS = 50_000_000
+LOG_END_BYTES = 1 << 16  # of a log of which only the first and the last line matter
+CUSTOMER = re.compile(r"-c-(\d+)-(\d{7})$")  # how a customer's key ends: who, and which of its payments
 
 
 @dataclass(frozen=True)
@@ -74,36 +83,85 @@ class Case:
         return [event for event in self.records.events if event.kind in kinds]
 
     @cached_property
-    def payments(self) -> pd.DataFrame:
-        """Both ledgers as one table; empty when neither could be read."""
-        found = [table for table in (self.records.probe, self.records.ledger) if table is not None]
-        return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"key": [], "done_ns": [], "outcome": []})
+    def keys(self) -> KeyBook:
+        return self.records.evidence.keys
 
     @cached_property
-    def by_customer(self) -> dict[int, pd.DataFrame]:
-        """Locust's payments by customer, in the order of sending, with their `number`."""
+    def sent(self) -> list[Sent]:
+        """The ledgers that could be read: the probe's, then Locust's."""
+        evidence, found = self.records.evidence, []
+        if self.records.probe is not None:
+            found.append(Sent(self.records.probe, evidence.probe_keys, self.keys))
+        if self.records.ledger is not None:
+            found.append(Sent(self.records.ledger, evidence.ledger_keys, self.keys))
+        return found
+
+    @cached_property
+    def customers(self) -> list[tuple[int, str | None]]:
+        """By the place of a ledger key's prefix in the book: whose payments have it (-1: no customer's); a number in the text."""
+        _ = self.sent  # then the book has them all
+        found: list[tuple[int, str | None]] = []
+        for text, digits in self.keys.names():
+            match = CUSTOMER.search(text + "0" * KeyBook.DIGITS if digits else text)
+            found.append((-1, None) if match is None else (int(match[1]), None if digits else match[2]))
+        return found
+
+    @cached_property
+    def by_customer(self) -> dict[int, tuple[Codes, Codes]]:
+        """Of Locust's payments by customer, in the order of sending: which rows they are, and their numbers."""
         ledger = self.records.ledger
         if ledger is None or not len(ledger):
             return {}
-        parts = ledger["key"].str.extract(r"-c-(\d+)-(\d{7})$")
-        known = ledger.assign(customer=parts[0], number=parts[1])[parts[0].notna()]
-        known = known.astype({"customer": "int64", "number": "int64"}).sort_values(["sent_ns", "number"])
-        return {int(str(customer)): theirs for customer, theirs in known.groupby("customer")}
+        codes, sent_ns = self.records.evidence.ledger_keys, ledger["sent_ns"].to_numpy(dtype=np.int64)
+        prefix, number = np.divmod(codes, KeyBook.BASE)
+        named = [customer for customer, _ in self.customers]
+        who = np.array(named, np.int16 if max(named) < 1 << 15 else np.int64)[prefix]  # small ones are sorted in linear time
+        for place, (_, told) in enumerate(self.customers):
+            if told is not None:
+                number[prefix == place] = int(told)
+        order = np.argsort(who, kind="stable")
+        cuts = np.flatnonzero(np.diff(who[order])) + 1
+        found: dict[int, tuple[Codes, Codes]] = {}
+        for theirs in np.split(order, cuts):
+            if (customer := int(who[theirs[0]])) < 0:
+                continue
+            if (np.diff(sent_ns[theirs]) <= 0).any():
+                theirs = theirs[np.lexsort((number[theirs], sent_ns[theirs]))]
+            found[customer] = theirs, number[theirs]
+        return found
 
     @cached_property
-    def door_log(self) -> DoorLog | None:
-        """The front door's own log."""
-        return read_door(self.records.evidence) if self.plan is not None else None
-
-    @cached_property
-    def door(self) -> pd.DataFrame | None:
-        """The payments that the door logged, from `at_ns` to `end_ns`; None when no `door_log` event and no line tells of any."""
-        log = self.door_log
-        if log is None or not (len(log.frame) or self.told("door_log")):
+    def door_log(self) -> Passed | None:
+        """The front door's own log, held against the ledgers line by line; None without one."""
+        if self.plan is None:
             return None
-        monotonic = self._pairs[0][0]
-        at_ns = ((log.frame["at_ns"] - monotonic) * self.pace).round().astype("int64") + monotonic
-        return log.frame.assign(at_ns=at_ns, end_ns=at_ns + log.frame["took_ms"].clip(lower=0) * 1_000_000)
+        try:
+            (monotonic, _), pace = self._pairs
+        except (*DAMAGE, AttributeError):
+            monotonic, pace = 0, 1.0  # the lines can be counted all the same; `door` tells
+        return pass_on(self.records.evidence, self.sent, monotonic_ns=monotonic, pace=pace, busy_ns=BUSY_NS, clock_ns=CLOCK_NS)
+
+    @cached_property
+    def door(self) -> Passed | None:
+        """What the door's lines say of payments; None when no `door_log` event and no line tells of any."""
+        log = self.door_log
+        if log is None or not (log.counted.lines or self.told("door_log")):
+            return None
+        _ = self._pairs  # raises where a clock pair is none: then no line has a time
+        return log
+
+    @cached_property
+    def host(self) -> Host:
+        """The host's stalls. What is wrong with the witness's rows is a doubt already, or is told elsewhere."""
+        before = list(self.records.doubts)
+        try:
+            return read_host(self.records)
+        finally:
+            self.records.doubts[:] = before
+
+    def excused_ns(self, from_ns: npt.ArrayLike, to_ns: npt.ArrayLike) -> Codes:
+        """How much of the time between two moments the host's excuses account for, whichever comes first."""
+        return self.host.excuses.inside(np.minimum(from_ns, to_ns), np.maximum(from_ns, to_ns))
 
     @cached_property
     def faults(self) -> list[Fault]:
@@ -157,16 +215,31 @@ class Case:
         return self.records.evidence.copy(node, table)
 
     @cached_property
-    def stands(self) -> pd.DataFrame | None:
+    def stands(self) -> Stood | None:
         """The authority's payments."""
-        return None if self.authority is None else self.copy(self.authority, "payments")
+        name = f"copies/{self.authority}.payments.csv.gz"
+        if self.authority is None or not self.records.evidence.path(name).is_file():
+            return None
+        found = read_table(self.records.evidence.path(name), self, rows=bool(self.dead_disks))
+        return found or read_frame(self.records.evidence.copy(self.authority, "payments"), self)
 
     @cached_property
-    def dead_disks(self) -> dict[str, pd.DataFrame]:
+    def dead_disks(self) -> dict[str, Stood]:
         """What was read of dead disks: node → its payments."""
-        folder = self.records.evidence.path("autopsy")
-        nodes = sorted(p.name.removesuffix(".payments.csv.gz") for p in folder.glob("*.payments.csv.gz"))
-        return {node: table for node in nodes if (table := self.records.evidence.autopsy(node)) is not None}
+        evidence, found = self.records.evidence, {}
+        for path in sorted(evidence.path("autopsy").glob("*.payments.csv.gz")):
+            node = path.name.removesuffix(".payments.csv.gz")
+            disk = read_table(path, self, rows=True)
+            if disk is None and (frame := evidence.autopsy(node)) is not None:
+                disk = read_frame(frame, self)
+            if disk is not None:
+                found[node] = disk
+        return found
+
+    @cached_property
+    def texts(self) -> TextBook:
+        """The accounts and the odd times of all copies, as numbers."""
+        return TextBook()
 
     @staticmethod
     def streaming(replication: str) -> dict[str, str]:
@@ -175,6 +248,16 @@ class Case:
         return {str(r["name"]): str(r.get("sync_state")) for r in listed if r.get("state") == "streaming"}
 
     # Wall time
+
+    @cached_property
+    def witness_rows(self) -> pd.DataFrame | None:
+        """The witness's rows as they stand in its file; None without any."""
+        path = self.records.evidence.path("witness.csv")
+        if not path.is_file():
+            return None
+        types = {"from_ns": "int64", "to_ns": "int64", "kind": "str", "core": "str", "data": "str"}
+        frame = pd.read_csv(path, keep_default_na=False, dtype=types)
+        return frame.assign(late_ns=pd.to_numeric(frame["late_ns"]).fillna(0).astype("int64")) if len(frame) else None
 
     @cached_property
     def _pairs(self) -> tuple[tuple[int, int], float]:
@@ -196,11 +279,13 @@ class Case:
         (monotonic, begun), pace = self._pairs
         return monotonic + round((wall - begun) * pace)
 
-    def at_all_ns(self, walls: pd.Series[str]) -> pd.Series[int]:
-        """The monotonic times of a column of wall times."""
+    def at_all_ns(self, walls: Codes) -> Codes:
+        """The monotonic times of wall times, both in nanoseconds."""
         (monotonic, begun), pace = self._pairs
-        stamps = pd.to_datetime(walls, utc=True, format="ISO8601").astype("datetime64[ns, UTC]").astype("int64")
-        return ((stamps - begun) * pace).round().astype("int64") + monotonic
+        found = np.empty(len(walls), np.int64)
+        for at in range(0, len(walls), ROWS):
+            found[at : at + ROWS] = np.rint((walls[at : at + ROWS] - begun) * pace).astype(np.int64) + monotonic
+        return found
 
     # Logs
 
@@ -214,6 +299,24 @@ class Case:
             self._logs[node] = list(self._lines(node))
         return self._logs[node]
 
+    def ends_of_log(self, node: str) -> tuple[int, int] | None:
+        """The times of the first and the last line of one container's log, read from its ends; None without a line."""
+        path = self.records.evidence.path(f"logs/{node}.log")
+        if self.plan is None or not path.is_file():
+            return None
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            if size > 2 * LOG_END_BYTES and node not in self._logs:
+                file.seek(0)
+                first = file.read(LOG_END_BYTES).rpartition(b"\n")[0]
+                file.seek(size - LOG_END_BYTES)
+                last = file.read().partition(b"\n")[2]
+                begin, end = (list(self._stamped(part.decode("utf-8", "replace"))) for part in (first, last))
+                if begin and end:
+                    return begin[0][0], end[-1][0]
+        lines = self.log(node)
+        return (lines[0][0], lines[-1][0]) if lines else None
+
     @cached_property
     def _logs(self) -> dict[str, list[tuple[int, str]]]:
         return {}
@@ -222,7 +325,10 @@ class Case:
         path = self.records.evidence.path(f"logs/{node}.log")
         if self.plan is None or not path.is_file():
             return
-        for line in path.read_text("utf-8", "replace").splitlines():
+        yield from self._stamped(path.read_text("utf-8", "replace"))
+
+    def _stamped(self, text: str) -> Iterator[tuple[int, str]]:
+        for line in text.splitlines():
             stamp, _, words = line.partition(" ")
             try:
                 yield self.at_ns(wall_ns(stamp)), words

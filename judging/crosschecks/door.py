@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from judging.books import OBSERVER_PREFIX
 from judging.crosschecks.case import BUSY_NS, CLOCK_NS, Case, first_few
+from judging.crosschecks.passed import Passed, Told
 
 WAITED = ("no answer within", "timed out", "ended before")  # how a client says that it was not the connection that ended
 
@@ -18,7 +21,7 @@ def door_counted(case: Case) -> Iterator[str]:
             yield "No door_log event says how many payments the front door logged."
         return
     payments, log = told[-1].data.get("payments"), case.door_log
-    lines = 0 if log is None else len(log.frame) + log.keyless + log.bad_lines
+    lines = 0 if log is None else log.counted.lines + log.counted.keyless + log.counted.bad_lines
     if lines != payments:
         yield f"logs/door.log holds {lines} payments; the door_log event says {payments}."
 
@@ -28,46 +31,63 @@ def door_told_the_same(case: Case) -> Iterator[str]:
     seen = case.door
     if seen is None:
         return
-    both = case.payments.merge(seen, on="key", suffixes=("", "_door"))
-    answered = both["status"].notna()
-    other = answered & (both["status"].fillna(-2).astype("int64") != both["status_door"])
-    # The same key may have been sent again by the door itself: one line with that status is enough.
-    settled = set(both["key"][answered & ~other])
-    wrong = both[other & ~both["key"].isin(settled)]
-    if len(wrong):
-        row = wrong.iloc[0]
+    wrong = [found for one in seen.ledgers for found in _otherwise(seen, one)]
+    if wrong:
+        key, in_ledger, at_door = wrong[0]
         yield (
-            f"{wrong['key'].nunique()} payments have another status in their ledger than in logs/door.log, the first"
-            f" {row['key']}:"
-            f" {row['status']} and {row['status_door']}."
+            f"{len({key for key, _, _ in wrong})} payments have another status in their ledger than in logs/door.log, the first"
+            f" {key}:"
+            f" {in_ledger} and {at_door}."
         )
     # An answer may cross a client that gives up just then; but not one that was passed on whole (--) to a broken connection.
-    whole = (both["end"] == "--") & ~both["error"].str.startswith(WAITED)
-    success = both["status_door"].isin((200, 201)) & ~answered & (whole | (both["end_ns"] < both["done_ns"] - BUSY_NS))
-    if success.any():
+    success = [key for one in seen.ledgers for key in _answered_in_vain(case, one)]
+    if success:
         yield (
-            f"{int(success.sum())} payments without an answer in their ledger were answered by logs/door.log before their client"
-            f" gave up, the first {both['key'][success].iloc[0]}."
+            f"{len(success)} payments without an answer in their ledger were answered by logs/door.log before their client"
+            f" gave up, the first {success[0]}."
         )
+
+
+def _otherwise(seen: Passed, one: Told) -> list[tuple[str, int, int]]:
+    """Lines with another status than a ledger's: the key, and both. The door itself may have sent the same key again:
+
+    one line with the ledger's status is enough.
+    """
+    codes, settled = one.sent.codes[one.other.row], np.zeros(len(one.other.row), np.bool_)
+    for ledger in seen.ledgers if len(codes) else ():
+        place = ledger.sent.places.of(codes)
+        settled |= (place >= 0) & ledger.settled[place]
+    rows, status = one.other.row[~settled].tolist(), one.other.status[~settled].tolist()
+    return [(one.sent.key(row), int(one.sent.status[row]), told) for row, told in zip(rows, status, strict=True)]
+
+
+def _answered_in_vain(case: Case, one: Told) -> list[str]:
+    """The payments whose answer the door had passed on whole, or long before their client gave up."""
+    rows, end_ns = one.unanswered.row, one.unanswered.end_ns
+    if not len(rows):
+        return []
+    whole = one.unanswered.whole & ~one.sent.says("error", rows, WAITED)
+    done_ns = one.sent.times("done_ns")[rows]
+    # As long as the host stalled meanwhile, an answer may lie with a client that does not run.
+    early = end_ns < done_ns - BUSY_NS - case.excused_ns(end_ns, done_ns)
+    return [one.sent.key(row) for row in rows[whole | early].tolist()]
 
 
 def door_saw_every_answer(case: Case) -> Iterator[str]:
     """An answer came through the door: each has its line there, but for those that the door says it dropped."""
-    seen, payments = case.door, case.payments
-    if seen is None or payments.empty:
+    seen = case.door
+    if seen is None or not any(len(one.sent.codes) for one in seen.ledgers):
         return
     dropped = sum(int(event.data.get("dropped") or 0) for event in case.told("door_log"))
-    absent = payments["key"][payments["status"].notna() & ~payments["key"].isin(seen["key"])].tolist()
+    absent = [key for one in seen.ledgers for key in one.sent.keys(one.sent.answered & ~one.seen)]
     if len(absent) > dropped:
         yield (
             f"{len(absent)} payments with an answer have no line in logs/door.log, which dropped {dropped}: {first_few(absent)}."
         )
     ours = (f"{case.run_id}-ready-", OBSERVER_PREFIX)
-    strange = seen["key"][
-        seen["status"].isin((200, 201)) & ~seen["key"].isin(payments["key"]) & ~seen["key"].str.startswith(ours)
-    ]
-    if len(strange):
-        yield f"logs/door.log has {len(strange)} successful payments that no ledger has: {first_few(strange.tolist())}."
+    strange = [key for key in case.keys.decode(seen.strange) if not key.startswith(ours)]
+    if strange:
+        yield f"logs/door.log has {len(strange)} successful payments that no ledger has: {first_few(strange)}."
 
 
 def door_agrees_on_time(case: Case) -> Iterator[str]:
@@ -75,15 +95,19 @@ def door_agrees_on_time(case: Case) -> Iterator[str]:
     seen = case.door
     if seen is None:
         return
-    both = case.payments.merge(seen, on="key", suffixes=("", "_door"))
-    both = both[both["outcome"] == "acknowledged"]
-    both = both[both["status_door"].isin((200, 201))]
-    early = both["end_ns"] < both["sent_ns"] - CLOCK_NS
-    off = early | ((both["end_ns"] - both["done_ns"]).abs() > BUSY_NS)
-    if off.any():
-        row = both[off].iloc[0]
+    off: list[tuple[str, int, int]] = []
+    for one in seen.ledgers:
+        rows, end_ns = one.off.row, one.off.end_ns
+        sent_ns, done_ns = one.sent.times("sent_ns")[rows], one.sent.times("done_ns")[rows]
+        # A client that the host does not let run reads its answer later, by as long.
+        far = np.abs(end_ns - done_ns) > BUSY_NS + case.excused_ns(end_ns, done_ns)
+        wrong = (end_ns < sent_ns - CLOCK_NS) | far
+        keys = [one.sent.key(row) for row in rows[wrong].tolist()]
+        off += zip(keys, done_ns[wrong].tolist(), end_ns[wrong].tolist(), strict=True)
+    if off:
+        key, done, end = off[0]
         yield (
-            f"{int(off.sum())} payments were acknowledged at another time in their ledger than in logs/door.log, the"
-            f" first {row['key']}:"
-            f" {case.since_start(int(row['done_ns']))} and {case.since_start(int(row['end_ns']))}."
+            f"{len(off)} payments were acknowledged at another time in their ledger than in logs/door.log, the"
+            f" first {key}:"
+            f" {case.since_start(done)} and {case.since_start(end)}."
         )

@@ -225,8 +225,8 @@ def order_before_the_first_fault(case: Case) -> Iterator[str]:
                 f" at {case.since_start(before_ns)} by events.jsonl."
             )
             break
-    told = probe[(probe["outcome"] == "acknowledged") & (probe["done_ns"] >= from_ns)]["done_ns"].sort_values().to_numpy()
-    early = np.append(told[told < before_ns], before_ns)
+    told = probe["done_ns"][(probe["outcome"] == "acknowledged") & (probe["done_ns"] >= from_ns) & (probe["done_ns"] < before_ns)]
+    early = np.append(told.sort_values().to_numpy(), before_ns)
     pauses = np.diff(early)
     # Twice what a busy machine may hold up: shorter ones may be the host's.
     if len(pauses) and pauses.max() > 2 * BUSY_NS:

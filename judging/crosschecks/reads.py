@@ -35,7 +35,9 @@ def reads_follow_the_looks(case: Case) -> Iterator[str]:
 
 def _of_one(case: Case, customer: int, number: Codes, sent: Codes, done: Codes, looks: list[int]) -> Iterator[str]:
     """One customer's reads, in the order of sending; `looks`: how many came right before each of its payments."""
-    payments = case.by_customer[customer]
+    ledger = case.records.ledger
+    assert ledger is not None
+    payments = ledger.iloc[case.by_customer[customer][0]]
     began = payments["sent_ns"].to_numpy(dtype=np.int64)
     ended = payments["done_ns"].to_numpy(dtype=np.int64)
     acknowledged = (payments["outcome"] == "acknowledged").to_numpy(dtype=np.bool_)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from judging.columns import Codes
 from judging.crosschecks.case import BUSY_NS, SECOND_NS, Case, first_few
 from judging.evidence import Plan
 
+SAMPLED_FROM_A_LIST = 21  # accounts or fewer: of so few, sample(…, 2) draws in another way
 AMOUNT_MINOR_MAX = 1000  # as docs/evidence.md says how a payment is drawn
 LATE_MS_DIGITS = 0.001  # late_ms_max is written to the nanosecond
 
@@ -20,21 +22,28 @@ def numbered_keys(case: Case) -> Iterator[str]:
     """Keys carry a number: the probe's in the order of its schedule, each customer's in the order of sending."""
     probe, count = case.records.probe, case.records.probe_count
     if probe is not None and count is not None and len(probe):
-        ordered = probe.sort_values("due_ns")
-        wanted = [f"{case.run_id}-p-{n:07d}" for n in range(len(ordered))]
-        wrong = [(w, seen) for w, seen in zip(wanted, ordered["key"].tolist(), strict=True) if w != seen]
-        if wrong:
+        codes = case.records.evidence.probe_keys
+        due = probe["due_ns"].to_numpy(dtype=np.int64)
+        order = None if (np.diff(due) >= 0).all() else np.argsort(due, kind="stable")
+        seen = codes if order is None else codes[order]
+        wanted = case.keys.numbered(f"{case.run_id}-p-", len(codes))
+        wrong = np.flatnonzero(seen != wanted)
+        if len(wrong):
+            first = case.keys.decode(np.array([seen[wrong[0]], wanted[wrong[0]]]))
             yield (
-                f"probe.csv: {len(wrong)} keys do not have the number of their place in the schedule; the first is {wrong[0][1]}"
-                f" where {wrong[0][0]} was due."
+                f"probe.csv: {len(wrong)} keys do not have the number of their place in the schedule; the first is {first[0]}"
+                f" where {first[1]} was due."
             )
-    for customer, theirs in case.by_customer.items():
-        numbers = theirs["number"].to_numpy()
+    for customer, (rows, numbers) in case.by_customer.items():
+        ledger = case.records.ledger
+        assert ledger is not None
         if (numbers != np.arange(len(numbers))).any():
-            missing = sorted(set(range(int(numbers.max()) + 1)) - set(numbers.tolist()))
-            seen = f"number {missing[0]} is not there" if missing else "they are not in the order in which they were sent"
-            yield f"ledger.csv: the payments of customer {customer} are numbered from 0 without a gap; {seen}."
-        overlap = theirs["sent_ns"].to_numpy()[1:] < theirs["done_ns"].to_numpy()[:-1]
+            there = np.unique(numbers)
+            missing = np.flatnonzero(there != np.arange(len(there)))
+            none = f"number {missing[0]} is not there" if len(missing) else ""
+            told = none or "they are not in the order in which they were sent"
+            yield f"ledger.csv: the payments of customer {customer} are numbered from 0 without a gap; {told}."
+        overlap = ledger["sent_ns"].to_numpy()[rows[1:]] < ledger["done_ns"].to_numpy()[rows[:-1]]
         if overlap.any():
             yield f"ledger.csv: customer {customer} does one thing at a time, and sent a payment before the last one had ended."
     yield from _strange_keys(case)
@@ -44,12 +53,13 @@ def _strange_keys(case: Case) -> Iterator[str]:
     ledger, plan = case.records.ledger, case.plan
     if ledger is None or plan is None:
         return
-    parts = ledger["key"].str.extract(r"-c-(\d+)-\d{7}$")[0]
-    ours = ledger["key"].str.startswith(f"{case.run_id}-c-") & parts.notna()
-    if not ours.all():
-        strange = ledger["key"][~ours].tolist()
+    codes, who = case.records.evidence.ledger_keys, case.customers
+    used = case.keys.used(codes)
+    foreign = [place for place in used if who[place][0] < 0 or not case.keys.names()[place][0].startswith(f"{case.run_id}-c-")]
+    if foreign:
+        strange = case.keys.decode(codes[np.isin(codes // case.keys.BASE, foreign)])
         yield f"ledger.csv holds keys that no customer of run {case.run_id} uses: {first_few(strange)}."
-    customers = set(parts.dropna().astype(int))
+    customers = {who[place][0] for place in used if who[place][0] >= 0}
     if customers and max(customers) >= plan.load.customers:
         yield f"ledger.csv holds payments of customer {max(customers)}; plan.json has customers 0 to {plan.load.customers - 1}."
 
@@ -114,15 +124,16 @@ def drawn_from_the_seed(case: Case) -> Iterator[str]:
     accounts = sorted(table["id"].tolist())
     if len(accounts) < 2:
         return
-    probe, seed = case.records.probe, case.plan.seed
+    probe, ledger, seed = case.records.probe, case.records.ledger, case.plan.seed
     if probe is not None and len(probe):
-        choice = random.Random(f"{seed}-probe")
-        first = probe.nsmallest(DRAWN_MAX, "due_ns", keep="all").sort_values("due_ns")
-        yield from _differs("probe.csv", first, [_draw(choice, accounts) for _ in range(len(first))])
+        rows = _first_due(probe["due_ns"].to_numpy(dtype=np.int64))
+        draws = _Draws(random.Random(f"{seed}-probe"), len(accounts))
+        yield from _differs("probe.csv", probe.iloc[rows], accounts, [draws.one() for _ in rows])
     looks = 0
     for customer, acts in case.once(acts_of_customers).items():
+        assert ledger is not None
         looks += sum(acts.looks)
-        yield from _differs("ledger.csv", case.by_customer[customer].iloc[:DRAWN_MAX], acts.drawn)
+        yield from _differs("ledger.csv", ledger.iloc[case.by_customer[customer][0][:DRAWN_MAX]], accounts, acts.drawn)
     told = case.records.ledger_count
     # Each customer may have been stopped in the middle of a look.
     if told is not None and told.looks < looks - case.plan.load.customers:
@@ -131,12 +142,39 @@ def drawn_from_the_seed(case: Case) -> Iterator[str]:
         )
 
 
-Drawn = tuple[str, str, int]
+def _first_due(due_ns: Codes) -> Codes:
+    """The rows of the payments that were due first, in that order; more than DRAWN_MAX where several are due at once."""
+    rows = np.arange(len(due_ns))
+    if len(due_ns) > DRAWN_MAX:
+        rows = np.flatnonzero(due_ns <= np.partition(due_ns, DRAWN_MAX - 1)[DRAWN_MAX - 1])
+    return rows[np.argsort(due_ns[rows], kind="stable")]
 
 
-def _draw(choice: random.Random, accounts: Sequence[str]) -> Drawn:
-    debit, credit = choice.sample(accounts, 2)
-    return debit, credit, choice.randint(1, AMOUNT_MINOR_MAX)
+Drawn = tuple[int, int, int]  # debit and credit as places among the sorted accounts, and the amount
+
+
+class _Draws:
+    """Draws as `random.Random` makes them: a sample of two and a number up to AMOUNT_MINOR_MAX, in a fifth of its time."""
+
+    def __init__(self, choice: random.Random, accounts: int) -> None:
+        self.choice, self.accounts = choice, accounts
+        self._bits = choice.getrandbits
+
+    def one(self) -> Drawn:
+        if self.accounts <= SAMPLED_FROM_A_LIST:
+            debit, credit = self.choice.sample(range(self.accounts), 2)
+            return debit, credit, self.choice.randint(1, AMOUNT_MINOR_MAX)
+        debit = credit = self.below(self.accounts)
+        while credit == debit:
+            credit = self.below(self.accounts)
+        return debit, credit, 1 + self.below(AMOUNT_MINOR_MAX)
+
+    def below(self, limit: int) -> int:
+        bits, size = self._bits, limit.bit_length()
+        drawn = bits(size)
+        while drawn >= limit:
+            drawn = bits(size)
+        return drawn
 
 
 @dataclass(frozen=True)
@@ -151,38 +189,46 @@ def acts_of_customers(case: Case) -> dict[int, Acts]:
     """By customer; empty where the seed or the accounts are not known."""
     if case.plan is None or case.authority is None or (table := case.copy(case.authority, "accounts")) is None:
         return {}
-    accounts = sorted(table["id"].tolist())
-    if len(accounts) < 2:
+    accounts = len(table)
+    if accounts < 2:
         return {}
     return {
-        customer: _acts(case.plan, customer, accounts, min(len(theirs), DRAWN_MAX))
-        for customer, theirs in case.by_customer.items()
+        customer: _acts(case.plan, customer, accounts, min(len(rows), DRAWN_MAX))
+        for customer, (rows, _) in case.by_customer.items()
     }
 
 
-def _acts(plan: Plan, customer: int, accounts: Sequence[str], payments: int) -> Acts:
+def _acts(plan: Plan, customer: int, accounts: int, payments: int) -> Acts:
     choice = random.Random(f"{plan.seed}-customer-{customer}")
     choice.uniform(0, 1)  # when it arrived: one draw, whatever its range
-    acts = Acts([], [])
+    draws, acts = _Draws(choice, accounts), Acts([], [])
     looks = 0
     while len(acts.drawn) < payments and plan.load.pay_share > 0:
         if choice.random() < plan.load.pay_share:
-            acts.drawn.append(_draw(choice, accounts))
+            acts.drawn.append(draws.one())
             acts.looks.append(looks)
             looks = 0
         else:
-            choice.choice(accounts)
+            draws.below(accounts)
             looks += 1
     return acts
 
 
-def _differs(name: str, rows: pd.DataFrame, drawn: Sequence[Drawn]) -> Iterator[str]:
-    seen = zip(rows["debit"].tolist(), rows["credit"].tolist(), rows["amount_minor"].tolist(), strict=True)
-    wrong = [key for key, one, two in zip(rows["key"].tolist(), seen, drawn, strict=False) if one != two]
-    if wrong:
+def _differs(name: str, rows: pd.DataFrame, accounts: Sequence[str], drawn: Sequence[Drawn]) -> Iterator[str]:
+    first = {account: place for place, account in reversed(list(enumerate(accounts)))}
+    place = np.array([first[account] for account in accounts])
+    wanted = np.array(drawn, np.int64).reshape(-1, 3)
+    rows = rows.iloc[: len(wanted)]
+    differs = rows["amount_minor"].to_numpy() != wanted[:, 2]
+    for column, told in (("debit", wanted[:, 0]), ("credit", wanted[:, 1])):
+        seen = rows[column].astype("category").cat
+        known = np.array([*(first.get(account, -1) for account in seen.categories), -1])
+        differs |= known[seen.codes.to_numpy()] != place[told]
+    wrong = np.flatnonzero(differs)
+    if len(wrong):
         yield (
             f"{name}: {len(wrong)} payments have other accounts or another amount than plan.json's seed gives, the"
-            f" first {wrong[0]}."
+            f" first {rows['key'].iloc[wrong[0]]}."
         )
 
 

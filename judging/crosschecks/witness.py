@@ -5,28 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-import pandas as pd
-
 from judging.crosschecks.case import BUSY_NS, SECOND_NS, Case
 
-COLUMNS = ("from_ns", "to_ns", "kind", "core", "late_ns", "data")
 STALL_NS = 200_000_000  # a shorter one accounts for nothing that a target asks
 FELT_SHARE = 0.05  # of a stall, what the kernel must show at least; nine real ones of 0.6 to 1.4 s showed 52 % and more
 
 
-def rows(case: Case) -> pd.DataFrame | None:
-    path = case.records.evidence.path("witness.csv")
-    if not path.is_file():
-        return None
-    frame = pd.read_csv(
-        path, keep_default_na=False, dtype={"from_ns": "int64", "to_ns": "int64", "kind": "str", "core": "str", "data": "str"}
-    )
-    return frame.assign(late_ns=pd.to_numeric(frame["late_ns"]).fillna(0).astype("int64")) if len(frame) else None
-
-
 def witness_is_gapless(case: Case) -> Iterator[str]:
     """The witness's spans follow each other, core by core, from before the baseline to the end of the load."""
-    seen, count = rows(case), case.records.probe_count
+    seen, count = case.witness_rows, case.records.probe_count
     if seen is None or count is None or case.baseline is None:
         return
     for kind, theirs in seen.groupby("kind"):
@@ -49,7 +36,7 @@ def witness_is_gapless(case: Case) -> Iterator[str]:
 
 def witness_rows_add_up(case: Case) -> Iterator[str]:
     """A row's lateness lies in its span."""
-    seen = rows(case)
+    seen = case.witness_rows
     if seen is None:
         return
     syncs = seen[seen["kind"] == "sync"]
@@ -65,7 +52,7 @@ def witness_rows_add_up(case: Case) -> Iterator[str]:
 
 def stalls_were_felt(case: Case) -> Iterator[str]:
     """While the host's disk or a core stalls, the kernel's pressure, steal, or the probe beside it shows it too."""
-    seen, probe = rows(case), case.records.probe
+    seen, probe = case.witness_rows, case.records.probe
     if seen is None or probe is None:
         return
     for stall in seen[(seen["late_ns"] >= STALL_NS) & seen["kind"].isin(("wake", "sync"))].itertuples():
