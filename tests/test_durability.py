@@ -105,6 +105,14 @@ def test_a_change_in_a_log_is_told_unless_its_database_fell_silent(tmp_path: Pat
     ] == [True]
 
 
+def test_who_told_nothing_is_told_once(tmp_path: Path) -> None:
+    found = contradicts(
+        write_run(tmp_path / "run", CENTER_LOSS),
+        lambda run: run.drop_events(lambda event: event["kind"] == "durability" and event["data"]["node"] == "dc2-a"),
+    )
+    assert found == ["plan.json promises what makes commits durable; dc2-a did not tell it until the baseline ended."]
+
+
 def test_a_run_of_before_is_judged_as_it_was(tmp_path: Path) -> None:
     """It has neither the events nor the plan's word of them."""
 

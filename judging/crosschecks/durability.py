@@ -81,7 +81,7 @@ def _synchronous_centers(case: Case) -> set[str]:
 def _alone(case: Case, node: str, said: list[tuple[int, Durability]]) -> tuple[int, str] | None:
     """Since when a node was the primary while commits waited for nobody else, and by whose setting; None: it never was."""
     ends = [t_ns for t_ns, _ in said[1:]] + [1 << 62]
-    for (from_ns, data), to_ns in zip(said, ends, strict=True):
+    for (from_ns, data), to_ns in zip(said, ends, strict=False):
         weak = [f"{one.value} for {one.place}" for one in data.overrides if one.name == COMMIT and one.value in ALONE]
         if (value := data.settings.get(COMMIT)) in ALONE:
             weak.insert(0, str(value))
