@@ -214,6 +214,7 @@ EVENTS: dict[str, Any] = {
     "proof": {"id": str, "proved": bool, "checks": [CHECK]},
     "reach": {"moment": ("before", "during", "after"), "cells": [{"source": str, "target": str, "ok": bool}]},
     "primary": {"node": (None, str), "roles": dict},
+    "durability": {"node": str, "settings": dict, "overrides": [{"place": str, "name": str, "value": str}]},
     "leader_key": {"store": str, "leader": (None, str), "seen_before_ns": int},
     "step": {"name": str, "role": PLANNED[2]["role"], "before_ns": int, "after_ns": int, "ok": bool},
     "damage": {"node": str, "pages": list},
@@ -277,6 +278,13 @@ class Witnessed(NamedTuple):
     core: str
     late: int | None
     data: Data
+
+
+class Read(NamedTuple):
+    key: str
+    sent: int
+    done: int
+    status: int | None
 
 
 class DoorLine(NamedTuple):
@@ -357,6 +365,7 @@ class Run:
     samples: list[Sample] | None = None
     witness: list[Witnessed] | None = None
     witness_count: Data | None = None
+    reads: list[Read] | None = None
     door: list[DoorLine] | None = None
     copies: dict[str, Copy] = field(default_factory=dict)
     autopsies: dict[str, list[Stored]] = field(default_factory=dict)
@@ -368,6 +377,10 @@ class Run:
 
     def doubt(self, text: str) -> None:
         self.doubts.append(text)
+
+    def records(self, what: str) -> bool:
+        """Whether the plan has it in `records`; runs of before have none."""
+        return what in self.plan.get("records", [])
 
     def of(self, *kinds: str) -> list[Event]:
         return [event for event in self.events if event.kind in kinds]
@@ -547,6 +560,14 @@ def read_witness(run: Run) -> list[Witnessed]:
 _DOOR = re.compile(r"pay key=(\S+) status=(-?\d{1,9}) at=(\d{1,12})\.(\d{3}) took=(-?\d{1,12}) end=(\S\S)$")
 
 
+def read_reads(run: Run) -> list[Read]:
+    rows = rows_of(read_bytes(run, "reads.csv"), "key,sent_ns,done_ns,status")
+    reads = [Read(key, whole(sent), whole(done), whole_or_none(status)) for key, sent, done, status in rows]
+    if any(read.done < read.sent for read in reads):
+        raise Damaged("a read ended before it was sent")
+    return reads
+
+
 def read_door(run: Run) -> list[DoorLine]:
     lines = []
     for number, line in enumerate(as_text(read_bytes(run, "logs/door.log")).split("\n"), 1):
@@ -618,6 +639,8 @@ def read_plan(path: Path) -> Run:
     if isinstance(version, dict) and version.get("evidence_version") == 1:
         raise Damaged("a run of version 1; this verifier judges version 2")
     run.plan = read_json(run, "plan.json", PLAN)
+    if not fits(run.plan.get("records", []), [("durability", "reads")]):
+        raise Damaged("its records are not as the page says")
     run.plan_hash = hashlib.sha256(raw).hexdigest()
     return run
 
@@ -638,6 +661,8 @@ def read_run(run: Run) -> None:
     if run.plan["witness"] is not None:
         run.witness = attempt(run, "witness.csv", lambda: read_witness(run))
         run.witness_count = attempt(run, "witness.json", lambda: read_json(run, "witness.json", WITNESS_COUNT))
+    if run.records("reads"):
+        run.reads = attempt(run, "reads.csv", lambda: read_reads(run))
     run.door = attempt(run, "logs/door.log", lambda: read_door(run))
     run.door_words = read_log(run, "logs/door.log") if run.door is not None else []
     for log in sorted((run.path / "logs").glob("*.log")):
@@ -696,6 +721,7 @@ def check_seal(run: Run) -> None:
     needed = set(FIGURES_COME_FROM)
     if run.plan["witness"] is None:
         needed -= {"witness.csv", "witness.json"}
+    needed |= {"reads.csv"} if run.records("reads") else set()
     for folder in ("copies", "autopsy", "logs"):
         needed |= {f"{folder}/{file.name}" for file in (run.path / folder).glob("*")}
     needed = {name for name in needed if not name.rpartition("/")[2].startswith(".")}
@@ -894,6 +920,8 @@ def check_customers(run: Run) -> None:
             )
         if not count["completed"]:
             run.doubt("customers: Locust did not stop in order")
+        if run.reads is not None and count.get("reads") != len(run.reads):
+            run.doubt(f"customers: Locust counted {count.get('reads')} reads, {len(run.reads)} rows")
     if {payment.key for payment in run.probe or ()} & {payment.key for payment in run.locust or ()}:
         run.doubt("customers: a key was used by the probe, too")
 
@@ -1480,6 +1508,10 @@ def books(run: Run, figures: Data) -> list[Payment]:
     ):
         if number:
             run.breaches.append(f"{number} {text}")
+    own = {payment.key: payment for payment in run.locust or () if payment.acknowledged}
+    stale = sum(r.status == 404 and r.key in stored and r.key in own and own[r.key].done <= r.sent for r in run.reads or ())
+    if stale:
+        run.breaches.append(f"{stale} stale reads")
     if run.probe is None or run.locust is None:
         return []
     known = {payment.key for payment in rows}
@@ -1866,6 +1898,44 @@ def drawn_from_the_seed(run: Run) -> Iterator[str]:
         looks += seen
     if run.locust_count and run.locust_count["looks"] < looks - load["customers"]:
         yield f"Locust counted {run.locust_count['looks']} looks, there were at least {looks}"
+
+
+def reads_follow_the_looks(run: Run) -> Iterator[str]:
+    if run.reads is None or run.locust is None:
+        return
+    accounts = next((len(copy.accounts) for copy in run.copies.values() if copy.accounts), 0)
+    customers = customers_of(run)
+    by_customer: dict[int, list[Read]] = defaultdict(list)
+    prefix = re.compile(re.escape(run.plan["run_id"]) + r"-c-(\d{1,6})-\d{7}")
+    for read in sorted(run.reads or (), key=lambda read: read.sent):
+        found = prefix.fullmatch(read.key)
+        if not found or int(found[1]) not in customers:
+            yield f"{read.key} was read, and no customer sent it"
+        else:
+            by_customer[int(found[1])].append(read)
+    for customer, rows in customers.items():
+        random, looks, place, last = Random(f"{run.plan['seed']}-customer-{customer}"), 0, 0, None
+        random.uniform(0, 1)
+        reads = by_customer[customer]
+        for number, payment in enumerate([*(payment for _, payment in rows), None]):
+            expected, first = 0, place
+            while payment and accounts > 1 and run.plan["load"]["pay_share"] > 0:
+                if random.random() < run.plan["load"]["pay_share"]:
+                    random.sample(range(accounts), 2)
+                    random.randint(1, 1000)
+                    break
+                random.choice(range(accounts))
+                expected += looks % 2 == 1 and last is not None
+                looks += 1
+            while place < len(reads) and (payment is None or reads[place].sent < payment.sent):
+                read = reads[place]
+                free = max(rows[number - 1][1].done if number else 0, reads[place - 1].done if place else 0)
+                if read.key != last or read.sent < free or (payment and read.done > payment.sent):
+                    yield f"customer {customer} read {read.key}, which was not acknowledged last, or did two things at once"
+                place += 1
+            if payment and accounts > 1 and number < 100_000 and place - first != expected:
+                yield f"customer {customer} read {place - first} times before its payment {number}, the seed says {expected}"
+            last = payment.key if payment and payment.acknowledged else last
 
 
 def customers_keep_paying(run: Run) -> Iterator[str]:
@@ -2297,6 +2367,42 @@ def synchronous_as_named(run: Run) -> Iterator[str]:
             return
 
 
+def durability_was_told(run: Run) -> Iterator[str]:
+    if not run.records("durability"):
+        return
+    for node in run.databases:
+        told = [event for event in run.of("durability") if event.data["node"] == node]
+        if run.baseline and not any(event.t <= run.baseline[1] for event in told):
+            yield f"{node} did not tell how durable it is until the baseline ended"
+        for t, _, line in run.logs.get(node, ()) if told else ():
+            found = re.search(r'parameter "(\w+)" changed to "(\w+)"', line)
+            if not found or t < told[0].t or found[1] not in told[0].data["settings"]:
+                continue
+            said = any(t - LATE <= event.t <= t + 30 * S and event.data["settings"].get(found[1]) == found[2] for event in told)
+            if not said and any(s.node == node and s.ok and t + 2 * LATE < s.t < t + 30 * S for s in run.samples or ()):
+                yield f"{node} changed {found[1]} to {found[2]} by its log, and no event says so"
+
+
+def power_loss_was_provided_for(run: Run) -> Iterator[str]:
+    if not run.records("durability"):
+        return
+    near = [node["name"] for center in run.plan["topology"]["centers"] if center["region"] == "A" for node in center["nodes"]]
+    named = run.of("primary")
+    ends = [event.t for event in named[1:]] + [1 << 62]
+    for node in run.databases:
+        told = [event for event in run.of("durability") if event.data["node"] == node]
+        for event, until in zip(told, [later.t for later in told[1:]] + [1 << 62], strict=False):
+            settings = event.data["settings"]
+            if "off" in (settings.get("fsync"), settings.get("full_page_writes")):
+                yield f"{node} did not sync what it committed"
+            waits = [settings.get("synchronous_commit")]
+            waits += [one["value"] for one in event.data["overrides"] if one["name"] == "synchronous_commit"]
+            reigns = [(one.t, end) for one, end in zip(named, ends, strict=False) if one.data["node"] == node]
+            promised = node in near and run.plan["topology"]["settings"].get("synchronous", "off") != "off"
+            if promised and {"off", "local"} & set(waits) and any(t < until and event.t < end for t, end in reigns):
+                yield f"{node} was the primary, and its commits waited for no copy"
+
+
 def clocks_agree(run: Run) -> Iterator[str]:
     if abs(run.clock.passed - run.clock.wall_passed) * 1000 > run.clock.wall_passed:
         yield "the wall clock and the monotonic clock did not pass alike"
@@ -2314,6 +2420,7 @@ def all_lies_between_plan_and_seal(run: Run) -> Iterator[str]:
     times += [value for event in run.events for name, value in event.data.items() if name.endswith("_ns") and is_int(value)]
     times += [t for payment in run.payments for t in payment[1:4]] + [t for s in run.samples or () for t in s[:2]]
     times += [t for row in run.witness or () for t in row[:2]]
+    times += [t for read in run.reads or () for t in read[1:3]]
     counts = [count for count in (run.probe_count, run.locust_count, run.witness_count) if count]
     times += [count[name] for count in counts for name in ("started_ns", "stopped_ns")]
     if times and not start <= min(times) <= max(times) <= end:
@@ -2437,6 +2544,7 @@ RULES: tuple[Callable[[Run], Iterator[str]], ...] = (
     schedule_adds_up,
     patience_is_kept,
     drawn_from_the_seed,
+    reads_follow_the_looks,
     customers_keep_paying,
     door_counted,
     door_and_ledgers,
@@ -2458,6 +2566,8 @@ RULES: tuple[Callable[[Run], Iterator[str]], ...] = (
     no_answer_without_a_primary,
     samples_go_on,
     synchronous_as_named,
+    durability_was_told,
+    power_loss_was_provided_for,
     clocks_agree,
     all_lies_between_plan_and_seal,
     story_is_whole,
