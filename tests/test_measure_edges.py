@@ -12,14 +12,15 @@ import pandas as pd
 import pytest
 
 from judging import outage_v1
-from judging.books import Books, audit
+from judging.awaited import Missed
+from judging.books import audit
 from judging.evidence import Event, Evidence, ProbeCount
 from judging.host import Host, Stall
 from judging.injections import injections
 from judging.measure import (
-    _breaches,
     _detection,
     _end_lsn,
+    _gone_at_the_end,
     _largest,
     _measure_fault,
     _protection,
@@ -31,7 +32,7 @@ from judging.measure import (
     seconds_up,
 )
 from judging.outage import Service
-from judging.records import Records, Until, read
+from judging.records import Records, read
 from judging.segments import Takeover
 from tests.synthetic import SCENARIOS, Scenario, write_run
 from tests.test_intervals import QUIET, injection
@@ -307,40 +308,30 @@ def test_a_detection_reaches_back_to_the_look_before(fresh: Fresh) -> None:
     assert _detection(fresh(events=others(records, "leader_key")), QUIET, one) is None
 
 
-# Breaches
+# Service at the end
 
 
-def until(reached: bool, *, within_s: float = 35.0) -> Until:
-    return Until(condition="service_restored", within_s=within_s, reached=reached, seen="refused")
-
-
-def test_a_condition_that_was_not_reached_is_a_breach_and_comes_first(fresh: Fresh) -> None:
-    books = Books(breaches=["The books."])
-    gone = record(Gone(55, 60))
-    assert _breaches(fresh(), books, [until(True), until(False), until(False, within_s=0.5)], gone, QUIET) == [
-        "Awaited service_restored within 35 s; it was not reached, seen: refused.",
-        "Awaited service_restored within 0.5 s; it was not reached, seen: refused.",
-        "Service was not in order at the end: fewer than 95 % of the last 5 s' payments were acknowledged within 1 s.",
-        "The books.",
+def test_service_that_is_gone_at_the_end_is_a_breach() -> None:
+    assert _gone_at_the_end(record(Gone(55, 60)), QUIET).breaches == [
+        "Service was not in order at the end: fewer than 95 % of the last 5 s' payments were acknowledged within 1 s."
     ]
-    assert _breaches(fresh(), books, [], None, None) == ["The books."]
-    slow = record(Gone(55, 60), level_s=0.5)
-    assert _breaches(fresh(), Books(), [], slow, QUIET)[0].endswith("acknowledged within 0.5 s.")
+    assert _gone_at_the_end(None, None) == Missed()
+    assert _gone_at_the_end(record(Gone(30, 40)), QUIET) == Missed()
+    assert _gone_at_the_end(record(Gone(55, 60), level_s=0.5), QUIET).breaches[0].endswith("acknowledged within 0.5 s.")
 
 
-def test_an_end_that_the_host_may_account_for_is_a_doubt(fresh: Fresh) -> None:
-    gone, records = record(Gone(56, 60, "hang")), fresh()
+def test_an_end_that_the_host_may_account_for_is_undecided() -> None:
+    gone = record(Gone(56, 60, "hang"))
     host = Host([Stall("disk", 56 * S, 60 * S), Stall("disk", 10 * S, 30 * S)])
-    assert _breaches(records, Books(), [], gone, host) == []
-    assert records.doubts == [
-        "Service was not in order at the end: fewer than 95 % of the last 5 s' payments were acknowledged within 1 s;"
-        " the host's disk stalled for 4.0 s at −4.0 s of the end."
-    ]
-    elsewhere = fresh()
-    assert len(_breaches(elsewhere, Books(), [], gone, Host([Stall("disk", 10 * S, 30 * S)]))) == 1
-    assert elsewhere.doubts == []
+    assert _gone_at_the_end(gone, host) == Missed(
+        undecided=[
+            "Service was not in order at the end: fewer than 95 % of the last 5 s' payments were acknowledged within 1 s;"
+            " the host's disk stalled for 4.0 s at −4.0 s of the end."
+        ]
+    )
+    assert len(_gone_at_the_end(gone, Host([Stall("disk", 10 * S, 30 * S)])).breaches) == 1
     old = outage_v1.Service(gone.due, gone.done, gone.acknowledged, interval_ns=10 * MS)
-    assert len(_breaches(elsewhere, Books(), [], old, None)) == 1
+    assert len(_gone_at_the_end(old, None).breaches) == 1
 
 
 # Protection
