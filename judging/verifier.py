@@ -1962,8 +1962,13 @@ def door_and_ledgers(run: Run) -> Iterator[str]:
     lines: dict[str, list[DoorLine]] = defaultdict(list)
     for line in run.door:
         lines[line.key].append(line)
-    known, unseen = set(), 0
+    known, unseen, excuses = set(), 0, excuses_of(run)
     waited = ("no answer within", "timed out", "ended before")
+
+    def apart(one: int, other: int) -> int:
+        """How far two moments are apart, less what the host's excuses account for."""
+        return abs(one - other) - excuses.within(min(one, other), max(one, other))
+
     for payment in run.payments:
         mine = lines.get(payment.key, [])
         known.add(payment.key)
@@ -1974,13 +1979,16 @@ def door_and_ledgers(run: Run) -> Iterator[str]:
                 yield f"door_told_the_same: {payment.key} was answered with another status"
             elif payment.acknowledged:
                 for line in same:
-                    if line.end is not None and (abs(line.end - payment.done) > LATE or line.end < payment.sent - CLOCKS):
+                    if line.end is None:
+                        continue
+                    early = line.end < payment.sent and apart(line.end, payment.sent) > CLOCKS
+                    if early or apart(line.end, payment.done) > LATE:
                         yield f"door_agrees_on_time: {payment.key}"
             continue
         for line in mine:
             if line.status in (200, 201) and line.state == "--" and not payment.error.startswith(waited):
                 yield f"door_told_the_same: {payment.key} was answered, and says it was not"
-            if line.end is not None and line.end < payment.done - LATE:
+            if line.end is not None and line.end < payment.done and apart(line.end, payment.done) > LATE:
                 yield f"door_told_the_same: {payment.key} was answered long before its client gave up"
     told = run.of("door_log")
     dropped = (told[0].data["dropped"] or 0) if told else 0

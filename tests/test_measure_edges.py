@@ -32,7 +32,7 @@ from judging.measure import (
     seconds_up,
 )
 from judging.outage import Service
-from judging.records import Records, read
+from judging.records import Records, Until, read
 from judging.segments import Takeover
 from tests.synthetic import SCENARIOS, Scenario, write_run
 from tests.test_intervals import QUIET, injection
