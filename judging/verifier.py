@@ -269,6 +269,7 @@ class Sample(NamedTuple):
     flush: int | None
     sync_names: str
     replication: list[Data]
+    slow: bool  # its time was over: it may write all the same
 
 
 class Witnessed(NamedTuple):
@@ -519,7 +520,7 @@ def read_samples(run: Run) -> list[Sample]:
     columns = "asked_ns,t_ns,node,ok,in_recovery,timeline,flush_lsn,replay_lsn,sync_names,replication,error"
     peer = [{"name": str, "state": str, "sync_state": str, "flush_lsn": (None, int)}]
     samples = []
-    for asked, t, node, ok, recovery, timeline, flush, replay, names, replication, _ in rows_of(
+    for asked, t, node, ok, recovery, timeline, flush, replay, names, replication, error in rows_of(
         read_bytes(run, "samples.csv"), columns
     ):
         peers = parse_json(replication) if replication not in ("", "[]") else []
@@ -538,6 +539,7 @@ def read_samples(run: Run) -> list[Sample]:
                 whole_or_none(flush),
                 names,
                 peers,
+                re.search("no answer|time", error, re.IGNORECASE) is not None,
             )
         )
     return sorted(samples, key=lambda sample: (sample.t, sample.node))
@@ -1017,19 +1019,24 @@ class Spans:
 
 
 def stalls_of(run: Run) -> list[Span]:
-    stalls = []
+    """Stalls of one kind (and core) that overlap or touch are one."""
+    stalls: dict[tuple[str, str], list[Span]] = defaultdict(list)
     cores = run.witness_count["cores"] if run.witness_count else 0
     for row in run.witness or ():
         if row.kind == "sync" and row.end - row.start >= 100 * MS:
-            stalls.append((row.start, row.end))
+            stalls[row.kind, ""].append((row.start, row.end))
         elif row.kind == "wake" and (row.late or 0) >= 20 * MS:
-            stalls.append((row.data["at_ns"], row.data["at_ns"] + (row.late or 0)))
-        elif row.kind == "cpu" and "idle_ns" in row.data and "busy_ns" in row.data:
-            capacity, busy = (row.end - row.start) * cores, row.data["busy_ns"]
+            stalls[row.kind, row.core].append((row.data["at_ns"], row.data["at_ns"] + (row.late or 0)))
+        elif row.kind == "cpu" and "idle_ns" in row.data:
+            capacity, busy = (row.end - row.start) * cores, row.data.get("busy_ns", 0)
             foreign = busy - row.data.get("ours_ns", busy) + row.data.get("steal_ns", 0)
             if 20 * row.data["idle_ns"] < capacity and 10 * foreign >= capacity:
-                stalls.append((row.start, row.end))
-    return stalls
+                stalls[row.kind, ""].append((row.start, row.end))
+    return [span for spans in stalls.values() for span in Spans(spans).spans]
+
+
+def excuses_of(stalls: Sequence[Span]) -> Spans:
+    return Spans((start, end + min(end - start, S)) for start, end in stalls)
 
 
 # ---- "How RTO follows" -----------------------------------------------------------------------------------------------------
@@ -1662,7 +1669,7 @@ def measure(run: Run) -> tuple[Data, list[Measured]]:
 
 def measure_faults(run: Run, figures: Data, intervals: Data) -> list[Measured]:
     stalls = stalls_of(run)
-    host, excuses = Spans(stalls), Spans((start, end + min(end - start, S)) for start, end in stalls)
+    host, excuses = Spans(stalls), excuses_of(stalls)
     plain, lenient = service_of(run, Spans(())), service_of(run, excuses)
     measured = [measure_fault(run, fault, plain, lenient, stalls, host) for fault in run.faults]
     for name, ones in (
@@ -1707,7 +1714,7 @@ def check_last_seconds(run: Run, excuses: Spans) -> None:
     due = [payment for payment in run.probe or () if payment.due >= run.probe_end - 5 * S]
     if 20 * sum(in_order(run, payment, Spans(())) for payment in due) < 19 * len(due):
         forgiven = 20 * sum(in_order(run, payment, excuses) for payment in due) >= 19 * len(due)
-        (run.doubts if forgiven else run.breaches).append("under 95 % of the probe's last 5 s were in order")
+        (run.undecided if forgiven else run.breaches).append("under 95 % of the probe's last 5 s were in order")
 
 
 def check_traffic(run: Run, measured: Sequence[Measured]) -> None:
@@ -1736,9 +1743,17 @@ def two_primaries(run: Run, lost: Sequence[Payment]) -> None:
 
 
 def check_untils(run: Run) -> None:
+    """A condition that was not reached is a breach, unless the host's stalls may have decided it."""
+    stalls = stalls_of(run)
+    excuses = excuses_of(stalls)
     for event in run.of("until"):
         if not event.data["reached"]:
-            run.breaches.append(f"{event.data['condition']} was awaited for {event.data['within_s']} s and not reached")
+            waited, within = (max(0, round(event.data[name] * S)) for name in ("waited_s", "within_s"))
+            start, last = event.t - waited, max(event.t - waited, event.t - 10 * S)
+            shaken = any(end - begin >= S and begin < event.t and end > last for begin, end in stalls)
+            robbed = 10 * (max(waited, within) - excuses.within(start, event.t)) < 9 * within
+            found = run.undecided if shaken or robbed else run.breaches
+            found.append(f"{event.data['condition']} was awaited for {event.data['within_s']} s and not reached")
 
 
 # ---- "The verdict" ---------------------------------------------------------------------------------------------------------
@@ -1765,11 +1780,11 @@ def hold_rto(run: Run, one: Measured) -> None:
     if rto["value"] is not None:
         hold_against(run, "rto_s", rto["value"], rto)
     elif one.unsettled is not None and up(one.unsettled - longest_of(one.episodes).began) <= target:
-        run.doubt(f"{name}: service was back within the target, and was not watched for 10 s")
+        run.undecided.append(f"{name}: service was back within the target, and was not watched for 10 s")
     elif rto["low"] > target:
         run.breaches.append(f"{name}: service did not return, watched for at least {rto['low']} s")
     else:
-        run.doubt(f"{name}: service did not return while it was watched, which is not longer than the target")
+        run.undecided.append(f"{name}: service did not return while it was watched, which is not surely longer than the target")
 
 
 def verdict_of(run: Run, figures: Data, measured: Sequence[Measured]) -> str:
@@ -1781,14 +1796,14 @@ def verdict_of(run: Run, figures: Data, measured: Sequence[Measured]) -> str:
         elif name == "interruption_s" and any(longest_of(one.episodes).length is None for one in measured):
             target, value = run.plan["targets"][name], figures[name]
             if target is not None and value is not None and value <= target:
-                run.doubt("interruption_s is within its target, and service did not return: it may go on")
+                run.undecided.append("interruption_s is within its target, and service did not return: it may go on")
             else:
                 hold_against(run, name, value, figures["intervals"][name])
         else:
             hold_against(run, name, figures[name], figures["intervals"][name])
-    if run.doubts or run.undecided:
+    if run.doubts:
         return "INVALID"
-    return "FAIL" if run.breaches else "PASS"
+    return "FAIL" if run.breaches else "INVALID" if run.undecided else "PASS"
 
 
 def told(one: Measured) -> Data:
@@ -1962,7 +1977,7 @@ def door_and_ledgers(run: Run) -> Iterator[str]:
     lines: dict[str, list[DoorLine]] = defaultdict(list)
     for line in run.door:
         lines[line.key].append(line)
-    known, unseen, excuses = set(), 0, excuses_of(run)
+    known, unseen, excuses = set(), 0, excuses_of(stalls_of(run))
     waited = ("no answer within", "timed out", "ended before")
 
     def apart(one: int, other: int) -> int:
@@ -2317,8 +2332,9 @@ def no_answer_without_a_primary(run: Run) -> Iterator[str]:
         return
     watched: list[Span] | None = None
     for node in run.databases:
-        times = [s.t for s in run.samples if s.node == node]
-        spans = Spans([(one, after) for one, after in pairwise(times) if after - one <= 2 * S]).spans
+        mine = [s for s in run.samples if s.node == node]
+        near = [(a.t, b.t) for a, b in pairwise(mine) if b.t - a.t <= 2 * S and not a.slow and not b.slow]
+        spans = Spans(near).spans
         if watched is None:
             watched = spans
         else:
