@@ -127,7 +127,7 @@ def generate() -> None:
 
 
 def known() -> dict[str, Mutant]:
-    found = {}
+    found: dict[str, Mutant] = {}
     for module in MODULES:
         meta = WORK / "mutants" / "judging" / f"{module}.py.meta"
         if not meta.is_file():
