@@ -61,7 +61,8 @@ class CenterPowerLoss(Stroke):
         self.release()
         effect = self.effect(cluster.topology)
         cluster.restore(effect.cut)
-        cluster.start(effect.down)
+        # The stores first: whose store does not answer when it starts looks again only after five seconds.
+        cluster.start(sorted(effect.down, key=lambda name: cluster.topology.node(name).kind != "etcd"))
 
 
 class RegionLoss(CenterPowerLoss):

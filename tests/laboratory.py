@@ -56,13 +56,14 @@ def drillbook(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=240, check=False)
 
 
+LIGHT_DRILL = [sys.executable, str(Path(__file__).with_name("light.py"))]
+
+
 @contextmanager
-def started(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
-    """`drillbook` as a process of its own group, ended with the test whatever happens."""
+def started(program: list[str], *, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """A program as a process of its own group, ended with the test whatever happens."""
     log = (cwd / "output.log").open("w")
-    process = subprocess.Popen(
-        command(*arguments), cwd=cwd, stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+    process = subprocess.Popen(program, cwd=cwd, stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True)
     try:
         yield process
     finally:
@@ -79,7 +80,7 @@ def events(runs: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def wait_for_event(runs: Path, kind: str, process: subprocess.Popen[str], *, within_s: float = 120) -> dict[str, Any]:
+def wait_for_event(runs: Path, kind: str, process: subprocess.Popen[str], *, within_s: float = 180) -> dict[str, Any]:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         for event in events(runs):
