@@ -51,7 +51,11 @@ class Bank:
     @classmethod
     def of(cls, paid: Sequence[Paid]) -> Bank:
         payments = [[one.key, one.debit, one.credit, one.amount, "2026-01-15T02:00:25Z"] for one in paid]
-        entries = [[p[0], account, amount] for p in payments for account, amount in sorted(((p[1], -p[3]), (p[2], p[3])))]
+        entries = [
+            [one.key, account, amount]
+            for one in paid
+            for account, amount in sorted(((one.debit, -one.amount), (one.credit, one.amount)))
+        ]
         bank = cls(payments, entries)
         for name in ("A1", "A2", "A3"):
             bank.accounts.append([name, 1000, 1000 + sum(amount for _, account, amount in entries if account == name)])

@@ -124,7 +124,8 @@ def test_each_fault_without_a_return_is_told_and_those_after_it_too(plan: Plan) 
 
 
 def test_without_a_fault_there_is_no_rto(plan: Plan) -> None:
-    for intervals in (None, {}):
+    no_intervals: dict[str, Interval | None] = {}
+    for intervals in (None, no_intervals):
         assert told(plan, measured(intervals=intervals), rto_s=30) == (
             "INVALID",
             ["RTO could not be measured (target 30 s)."],

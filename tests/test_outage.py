@@ -307,7 +307,7 @@ pauses = st.builds(
     change_ms=st.floats(0.1, 40),
     how=st.sampled_from(["moved", "stretched", "added"]),
 )
-@settings(max_examples=4 * settings.default.max_examples, deadline=None)
+@settings(max_examples=4 * settings().max_examples, deadline=None)
 def test_a_small_change_changes_the_figure_a_little(
     lasts_s: float, others: list[Gone], pause: Gone, change_ms: float, how: str
 ) -> None:
