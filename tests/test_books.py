@@ -51,8 +51,11 @@ class Bank:
     @classmethod
     def of(cls, paid: Sequence[Paid]) -> Bank:
         payments = [[one.key, one.debit, one.credit, one.amount, "2026-01-15T02:00:25Z"] for one in paid]
-        moved = [(one.key, *half) for one in paid for half in sorted(((one.debit, -one.amount), (one.credit, one.amount)))]
-        entries: list[list[object]] = [list(one) for one in moved]
+        entries: list[list[Any]] = [
+            [one.key, account, amount]
+            for one in paid
+            for account, amount in sorted(((one.debit, -one.amount), (one.credit, one.amount)))
+        ]
         bank = cls(payments, entries)
         for name in ("A1", "A2", "A3"):
             bank.accounts.append([name, 1000, 1000 + sum(amount for _, account, amount in moved if account == name)])
@@ -282,6 +285,12 @@ def test_a_dead_disk_with_other_payments_than_told_or_unknown_ones_is_a_doubt(wr
     assert (books.autopsy_lost_keys, books.autopsy_absent) == ([], 4)
 
 
+def test_a_dead_disk_that_nobody_told_of_is_read_all_the_same(written: Write) -> None:
+    probe, locust = paid(3), paid(3, name="c")
+    books, _ = audited(written(probe, locust, Bank.of([*probe, *locust[:2]]), dead={"dc1-b": [*probe, locust[2]]}))
+    assert (books.autopsy_lost_keys, books.autopsy_absent) == ([locust[2].key], 1)
+
+
 def test_half_the_disks_would_be_a_wrong_figure(written: Write) -> None:
     probe, locust = paid(3), paid(3, name="c")
     directory = written(probe, locust, Bank.of(probe), dead={"dc1-a": locust})
@@ -372,6 +381,18 @@ def test_copies_that_were_left_out_or_not_read_are_a_doubt(written: Write) -> No
     assert not any("authority" in doubt for doubt in doubts)
     copies = by_node(books)
     assert {node: copy.expected for node, copy in copies.items()} == {"dc2-a": True, "dc3-a": False}
+    assert books.breaches == []
+
+
+@pytest.mark.parametrize("table", COPY_COLUMNS)
+def test_a_copy_with_a_table_of_another_shape_is_a_doubt_and_has_no_invariants(written: Write, table: str) -> None:
+    """It can be unpacked, so it has a digest; what it says makes no sense."""
+    probe, locust = paid(3), paid(2, name="c")
+    directory = written(probe, locust, Bank.of([*probe, *locust]))
+    csv_gz(directory / f"copies/dc3-a.{table}.csv.gz", b"who,what\n1,2\n")
+    books, doubts = audited(directory)
+    assert set(by_node(books)) == {"dc1-a", "dc1-b", "dc2-a", "dc2-b"}
+    assert any(f"copies/dc3-a.{table}.csv.gz cannot be read" in doubt for doubt in doubts)
     assert books.breaches == []
 
 

@@ -240,6 +240,7 @@ def test_a_fault_says_what_its_injection_says(fresh: Fresh) -> None:
     assert seen.observed_s == seconds_up(one.window_end_ns - one.before_ns)
     assert seen.rto_resolution_s == seconds_up(one.after_ns - one.before_ns + 40 * MS + round(3.2 * MS))
     assert seen.borders[-1].t_ns == one.before_ns + round((seen.rto_s or 0) * S) or seen.borders[-1].source.startswith("service")
+    assert [(episode.began_s, episode.lasted_s) for episode in seen.episodes] == [(0.0, seen.rto_s)]
     assert seen.rto_interval is not None
     assert _measure_fault(records, service, None, one).rto_interval is None
     unknown = replace(records, probe_count=None)

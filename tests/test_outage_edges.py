@@ -220,6 +220,15 @@ def test_the_longest_of_several_relapses_has_its_own_length() -> None:
     assert seen.return_ns == seen.episodes[-1].return_ns
 
 
+def test_of_a_relapse_in_pieces_each_allowance_takes_the_longest() -> None:
+    """Gone from 30 s to 31.2 s and from 60 s to 66 s, 7 % between: one stretch of 36 s for the strict, and of 6 s for others."""
+    pieces = {*range(3000, 3120), *range(6000, 6600), *(n for n in range(3120, 6000) if n % 100 < 7)}
+    _, relapse = outage(answered(failed=tuple(sorted(pieces)), seconds=100)).episodes
+    assert relapse.began_ns == pytest.approx(30e9, abs=0.02e9)
+    strict, generous = 20, 31  # of the 51 allowances
+    assert relapse.length_ns == pytest.approx((strict * 36e9 + generous * 6e9) / 51, rel=0.1)  # and what is dark beside them
+
+
 def test_a_return_that_was_not_watched_is_told_from_the_first_moment_in_order() -> None:
     """At the end, fewer than 5 % of what was still due may be out of order."""
     service = record(Gone(FAULT_S, 20), seconds=26)
