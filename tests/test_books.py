@@ -58,7 +58,7 @@ class Bank:
         ]
         bank = cls(payments, entries)
         for name in ("A1", "A2", "A3"):
-            bank.accounts.append([name, 1000, 1000 + sum(amount for _, account, amount in moved if account == name)])
+            bank.accounts.append([name, 1000, 1000 + sum(amount for _, account, amount in entries if account == name)])
         return bank
 
 
