@@ -251,8 +251,9 @@ def test_each_fault_is_held_against_the_target_by_its_own_interval(plan: Plan) -
     one = fault(rto_s=None, rto_interval=between(31.0, None))
     two = fault(id="f2", name="NodeKilled", target="dc2-a", rto_interval=between(21.0, 23.0))
     seen = newest(plan, one, two, targets={"rto_s": 22.5})
-    assert seen.reasons[0].startswith("RTO of f2 (NodeKilled of dc2-a) 22.0 s lies between 21.0 and 23.0 s")
-    assert seen.reasons[1].startswith("RTO of f1 (CenterPowerLoss of dc1): service did not return")
+    assert seen.verdict == "FAIL"  # one sure miss is enough, whatever is undecided beside it
+    assert seen.reasons[0].startswith("RTO of f1 (CenterPowerLoss of dc1): service did not return")
+    assert seen.reasons[1].startswith("RTO of f2 (NodeKilled of dc2-a) 22.0 s lies between 21.0 and 23.0 s")
 
 
 @pytest.mark.parametrize(
