@@ -107,8 +107,8 @@ def run(histories: int, first: int, processes: int) -> int:
             verdicts[one.theirs] += 1
             wrong += not one.allowed
             different += bool(one.differences)
-            if not sum(verdicts.values()) % PROGRESS:
-                print(f"{sum(verdicts.values())} of {histories}: {different} differ, {wrong} cannot be; {dict(verdicts)}", flush=True)
+            if not (done := sum(verdicts.values())) % PROGRESS:
+                print(f"{done} of {histories}: {different} differ, {wrong} cannot be; {dict(verdicts)}", flush=True)
             if one.differences or not one.allowed:
                 print(
                     f"{one.seed} ({one.kind}): {one.ours} | {one.theirs}{'' if one.allowed else ', which cannot be'}", flush=True
