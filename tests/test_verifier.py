@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from benchmarks.agreement import compare
 from benchmarks.histories import history
-from judging import verifier
 from tests.synthetic import SCENARIOS, write_run
 from tests.test_forgeries import CAUGHT, Lie
 
@@ -88,8 +87,19 @@ def test_it_shares_no_code_and_needs_the_standard_library_alone() -> None:
 
 
 @pytest.mark.parametrize("lie", CAUGHT, ids=lambda lie: lie.name)
-def test_a_lie_does_not_pass(lie: Lie, tmp_path: Path) -> None:
+def test_a_lie_does_not_pass_and_both_measure_it_alike(lie: Lie, tmp_path: Path) -> None:
     """The forgeries were made against the judge; the verifier knows nothing of them."""
     write_run(tmp_path / "run", lie.base)
     lie.forge(tmp_path / "run")
-    assert verifier.verify(tmp_path / "run")["verdict"] != "PASS"
+    _, verified, found = compare(tmp_path / "run")
+    assert verified["verdict"] != "PASS"
+    assert found == []
+
+
+def test_a_run_without_a_payment_of_the_probe_is_in_doubt(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", SCENARIOS["zero-load"])
+    header = (run / "probe.csv").read_text().partition("\n")[0]
+    (run / "probe.csv").write_text(header + "\n")
+    judged, verified, _ = compare(run)
+    assert judged["verdict"] == verified["verdict"] == "INVALID"
+    assert "probe: it recorded no payment" in verified["doubts"]
