@@ -597,7 +597,7 @@ def test_every_kind_of_run_renders(name: str, tmp_path: Path) -> None:
 def blank_measurement() -> Measurement:
     """Nothing could be measured."""
     counts = {"acknowledged": 0, "refused": 0, "unknown": 0, "unknown_committed": 0, "phases": Phases()}
-    lists = ("faults", "sources", "lost_keys", "copies", "conditions", "doubts", "breaches")
+    lists = ("faults", "sources", "lost_keys", "copies", "conditions", "doubts", "breaches", "undecided")
     nothing = dict.fromkeys(Measurement.model_fields)
     return Measurement.model_validate({**nothing, **{name: [] for name in lists}, **counts})
 
