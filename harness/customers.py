@@ -18,7 +18,7 @@ import numpy.typing as npt
 from judging.errors import CouldNotTell
 from judging.evidence import EventLog, Load, Plan
 from judging.measure import BASELINE_SHARE_MIN
-from judging.outage import SECOND_NS, SUSTAINED_NS, Service
+from judging.outage import SECOND_NS, SUSTAINED_NS, Service, failing_second
 
 START_WITHIN_S = 30.0
 WRITTEN_NS = 250_000_000  # an answer stands in the probe's file, and is read, so long after it came
@@ -226,7 +226,10 @@ class Customers:
         due = (service.due >= from_ns) & (service.due < to_ns)
         share = 1 - float(service.out_of_order[due].mean())
         seen = f"{share:.1%} of {SECOND_NS / service.interval_ns:.0f} probe payments a second acknowledged in time"
-        return ((from_ns, to_ns) if from_ns >= max(since_ns, int(service.due[0])) and share >= BASELINE_SHARE_MIN else None), seen
+        if (worst := failing_second(service.due[due], ~service.acknowledged[due])) is not None:
+            seen += f", {worst[1]} of {worst[2]} in one second not at all"  # before a fault, the judge takes that for its effect
+        in_order = share >= BASELINE_SHARE_MIN and worst is None
+        return ((from_ns, to_ns) if from_ns >= max(since_ns, int(service.due[0])) and in_order else None), seen
 
     def restored(self, window: Window) -> tuple[bool, str]:
         """Whether service is back from that fault, watched for 10 s at least; and what is seen."""

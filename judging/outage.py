@@ -26,6 +26,8 @@ PAUSE_NS_MIN = 50_000_000  # a shorter pause is what a busy host does by itself
 PAUSE_FACTOR = 1.5  # times the longest pause of the baseline
 ANSWER_QUANTILE = 0.99  # how long an answer may take of itself
 BRIDGED = 10  # payments in order between two that are not: so many are dark with them, twice as many are not
+FAILED_MIN = 3  # in one second before the first fault: fewer may fail in a bank that is in order
+FAILED_SHARE_MAX = 0.05  # and so may this share of them
 
 
 class Spans:
@@ -68,6 +70,27 @@ class _Stay:
     back: int | None
     floor: int
     until: int
+
+
+def forgiven(due: Times, done: Times, host: Spans, level_ns: int) -> Flags:
+    """Which payments out of order the host's stalls account for.
+
+    A stall excuses what it touched for as long as it lasted, and no more: a bank that hangs can't hide behind it.
+    """
+    stalled = host.inside(due, done)
+    return np.asarray((stalled > 0) & (done - due - stalled <= level_ns), dtype=np.bool_)
+
+
+def failing_second(due: Times, failed: Flags) -> tuple[int, int, int] | None:
+    """The first second, from the due time of a payment that failed on, in which too many failed.
+
+    That time, how many failed, and of how many. `due` is in order. None where every second is as in a bank that is in order.
+    """
+    until = np.searchsorted(due, due + SECOND_NS, side="left")
+    before = np.concatenate(([0], np.cumsum(failed)))
+    bad, among = before[until] - before[:-1], until - np.arange(len(due))
+    wrong = np.flatnonzero(failed & (bad >= FAILED_MIN) & (bad > FAILED_SHARE_MAX * among))
+    return (int(due[wrong[0]]), int(bad[wrong[0]]), int(among[wrong[0]])) if len(wrong) else None
 
 
 class Service(outage_v1.Service):
@@ -113,10 +136,7 @@ class Service(outage_v1.Service):
     def out_of_order(self) -> Flags:
         out = ~(self.acknowledged & (self.done - self.due <= self.level_ns))
         if self.host is not None and out.any():
-            stalled = self.host.inside(self.due[out], self.done[out])
-            # A stall excuses what it touched for as long as it lasted, and no more: a bank that hangs can't hide behind it.
-            forgiven = (stalled > 0) & (self.done[out] - self.due[out] - stalled <= self.level_ns)
-            out[np.flatnonzero(out)[forgiven]] = False
+            out[out] = ~forgiven(self.due[out], self.done[out], self.host, self.level_ns)
         return out
 
     @cached_property

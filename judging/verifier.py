@@ -1735,12 +1735,17 @@ def faults(run: Run, samples: list[Sample], baseline: Span) -> Rules:
         covered = Spans(common + [(fault.before, end + 30 * S) for fault, end in zip(mine, ends, strict=True)])
         silent = [(max(start, baseline[0]), min(end, run.probe_end)) for start, end in failures_of(samples, node)]
         yield "nobody_else_was_down", [node for start, end in silent if end - start - covered.within(start, end) > 8 * S]
-    start, end = baseline[0], run.faults[0].before - S // 2
-    seconds: dict[int, list[bool]] = defaultdict(list)
-    for row in run.probe or ():
-        if start <= row.due_ns < end:
-            seconds[(row.due_ns - start) // S].append(not row.acknowledged)
-    failed = [second for second, bad in seconds.items() if sum(bad) >= 3 and 20 * sum(bad) > len(bad)]
+    start, before = baseline[0], run.faults[0].before
+    end = before - S // 2
+    excuses, failed = Host(run).excuses, []
+    theirs = sorted((row for row in run.probe or () if start <= row.due_ns < end), key=lambda row: row.due_ns)
+    early = [row.due_ns for row in theirs]
+    lost = [row for row in theirs if not row.acknowledged and (row.done_ns < before or row.due_ns < before - run.level)]
+    bad = [row.due_ns for row in lost if not in_order(run, row, excuses)]
+    for due in bad:
+        count = bisect_left(bad, due + S) - bisect_left(bad, due)
+        among = bisect_left(early, due + S) - bisect_left(early, due)
+        failed += [due] * (count >= 3 and 20 * count > among)
     pauses = [zero for zero, stop in pauses_of(run) if min(stop, end) - max(zero, start) > 2 * S]
     yield "order_before_the_first_fault", failed + pauses
 

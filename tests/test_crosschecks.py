@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from judging.crosschecks.schedule import AMOUNT_MINOR_MAX, _Draws
 from judging.crosschecks.standing import TextBook
 from judging.evidence import PAYMENT_COLUMNS, Evidence
 from judging.records import read
-from tests.synthetic import Scenario, Stall, ns, write_run
+from tests.synthetic import SCENARIOS, Scenario, Stall, ns, write_run
 
 S = 1_000_000_000
 
@@ -71,6 +72,38 @@ def test_an_answer_is_read_later_by_as_long_as_the_host_stalled(tmp_path: Path, 
     assert _read_late(tmp_path / "calm", stall_s=0, unknown=unknown) == [rule]
     assert _read_late(tmp_path / "short", stall_s=0.15, unknown=unknown) == [rule]  # 0.3 s of excuses: not enough
     assert _read_late(tmp_path / "stalled", stall_s=0.5, unknown=unknown) == []
+
+
+def _before_the_fault(directory: Path, *, ago_s: float, took_s: float, stall_s: float = 0.0, count: int = 10) -> list[str]:
+    """What is said of a run in which so many payments, due from so long before the fault on, got no success."""
+    one = SCENARIOS["undisturbed"]
+    at_s = one.faults[0].at_s
+    stalls = (Stall(at_s - ago_s + 0.05, at_s - ago_s + 0.05 + stall_s),) if stall_s else ()
+    write_run(directory, replace(one, stalls=stalls))
+    frame = pd.read_csv(directory / "probe.csv", dtype=str, keep_default_na=False)
+    first = int((frame["due_ns"].astype("int64") >= ns(at_s - ago_s)).argmax())
+    for row in range(first, first + count):
+        frame.loc[row, "done_ns"] = str(int(str(frame.loc[row, "sent_ns"])) + round(took_s * S))
+        frame.loc[row, ["status", "outcome", "error"]] = ["503", "refused", ""]
+    frame[list(PAYMENT_COLUMNS)].to_csv(directory / "probe.csv", index=False)
+    records = read(Evidence(directory))
+    return [one.words for one in contradictions(records) if one.rule == "order_before_the_first_fault"]
+
+
+def test_what_fails_before_the_fault_is_a_contradiction_unless_the_host_stalled(tmp_path: Path) -> None:
+    """Beside a neighbour that synced, 13 payments of a second were refused after 1.03 s: an honest run was INVALID."""
+    (told,) = _before_the_fault(tmp_path / "calm", ago_s=3, took_s=1.03)
+    assert "10 of 100 payments" in told
+    assert _before_the_fault(tmp_path / "stalled", ago_s=3, took_s=1.03, stall_s=0.5) == []
+    assert len(_before_the_fault(tmp_path / "longer", ago_s=3, took_s=2.5, stall_s=0.5)) == 1  # 1 s excuses 1 s
+    assert _before_the_fault(tmp_path / "few", ago_s=3, took_s=1.03, count=5) == []
+
+
+def test_what_was_in_flight_when_the_fault_came_may_fail(tmp_path: Path) -> None:
+    """On a slow machine payments take 0.8 s: those on their way are the fault's. Those that were late already are not."""
+    assert _before_the_fault(tmp_path / "flying", ago_s=0.9, took_s=1.2) == []
+    assert len(_before_the_fault(tmp_path / "ended", ago_s=0.9, took_s=0.2)) == 1
+    assert len(_before_the_fault(tmp_path / "late", ago_s=1.5, took_s=1.8)) == 1
 
 
 @pytest.mark.parametrize("accounts", [2, 21, 22, 64, 1000])

@@ -137,7 +137,8 @@ def test_the_baseline_is_the_first_span_in_order(tmp_path: Path) -> None:
     assert to_ns - from_ns == span_ns
     in_span = replay.probe[(replay.probe["due_ns"] >= from_ns) & (replay.probe["due_ns"] < to_ns)]
     assert (in_span["outcome"] == "acknowledged").mean() >= 0.95
-    assert 0.25 <= (from_ns - since_ns) / SECOND_NS < 0.4  # from 0.25 s on no more than 5 % of the span are refused
+    # From 0.25 s on no more than 5 % of the span are refused, but 25 in one second: the judge would take them for a fault's.
+    assert 0.45 <= (from_ns - since_ns) / SECOND_NS < 0.6
 
 
 def test_a_bank_that_stays_out_of_order_has_no_baseline(tmp_path: Path) -> None:

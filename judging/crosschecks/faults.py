@@ -8,14 +8,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from judging.crosschecks.case import BUSY_NS, SECOND_NS, Case, Fault, first_few
+from judging.outage import failing_second, forgiven
 from judging.records import Check
 
 DEATHS = ("CenterPowerLoss", "RegionLoss", "NodeKilled")
 DEAD = re.compile(r"^exited, exit code 137, port \d+ closed$")
 DROPPED = re.compile(r"^(?:rule in place, )?(\d+) packets dropped$")
 FLIPPED = re.compile(r"^bytes ([0-9a-f]+) \(were ([0-9a-f]+)\)$")
-FAILED_SHARE_MAX = 0.05  # as the baseline: 95 % of the payments due are acknowledged in a bank that is in order
-FAILED_MIN = 3
 RESUMES_NS = 15 * SECOND_NS  # a container's first words, on a machine that starts five at once
 ABSENT_NS = 8 * SECOND_NS  # Patroni restarts a copy by itself when it must follow another primary; that takes less
 COMES_BACK_NS = 30 * SECOND_NS
@@ -212,19 +211,21 @@ def order_before_the_first_fault(case: Case) -> Iterator[str]:
     if probe is None or case.baseline is None or not case.faults:
         return
     from_ns, before_ns = case.baseline.from_ns, case.faults[0].before_ns
-    # Payments that were in flight when the fault came may fail; a fast bank has few of them.
-    ours = probe[(probe["due_ns"] >= from_ns) & (probe["due_ns"] < before_ns - SECOND_NS // 2)]
-    failed = ours[ours["outcome"] != "acknowledged"]["due_ns"].sort_values().to_numpy()
-    for due in failed:
-        among = ours[(ours["due_ns"] >= due) & (ours["due_ns"] < due + SECOND_NS)]
-        bad = int((among["outcome"] != "acknowledged").sum())
-        if bad >= FAILED_MIN and bad > FAILED_SHARE_MAX * len(among):
-            yield (
-                f"probe.csv: {bad} of {len(among)} payments due from {case.since_start(int(due))} on failed, before fault"
-                f" {case.faults[0].id} came"
-                f" at {case.since_start(before_ns)} by events.jsonl."
-            )
-            break
+    level_ns = SECOND_NS if case.plan is None else round(case.plan.load.service_level_s * 1e9)
+    ours = probe[(probe["due_ns"] >= from_ns) & (probe["due_ns"] < before_ns - SECOND_NS // 2)].sort_values("due_ns")
+    due, done = ours["due_ns"].to_numpy(dtype=np.int64), ours["done_ns"].to_numpy(dtype=np.int64)
+    failed = (ours["outcome"] != "acknowledged").to_numpy(dtype=bool)
+    # Payments that were in flight when the fault came may fail: of a fast bank few, of a slow one those that were not late yet.
+    failed = failed & ((done < before_ns) | (due < before_ns - level_ns))
+    if failed.any():
+        failed = failed & ~forgiven(due, done, case.host.excuses, level_ns)
+    if seen := failing_second(due, failed):
+        first, bad, among = seen
+        yield (
+            f"probe.csv: {bad} of {among} payments due from {case.since_start(first)} on failed, before fault"
+            f" {case.faults[0].id} came"
+            f" at {case.since_start(before_ns)} by events.jsonl."
+        )
     told = probe["done_ns"][(probe["outcome"] == "acknowledged") & (probe["done_ns"] >= from_ns) & (probe["done_ns"] < before_ns)]
     early = np.append(told.sort_values().to_numpy(), before_ns)
     pauses = np.diff(early)
