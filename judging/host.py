@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 WAKE_LATE_NS = 20_000_000  # a thread that should have woken: a core was somebody else's for so long
 SYNC_LONG_NS = 100_000_000  # a small write with fdatasync: the disk kept it waiting for so long
+SLOW_SYNC_NS = 10_000_000  # an undisturbed disk takes a tenth of that: slow when it takes this for most of
+SLOW_IN_A_ROW, QUICK_MAX = 8, 3  # eight syncs in a row (2 s), but for three of them
 IDLE_SHARE = 0.05  # of what the cores can do: less than this idle, and
 OTHERS_SHARE = 0.10  # this much or more taken by others than the drill: the cores were not ours
 DRAIN_NS_MAX = SECOND_NS  # what queued up in a stall takes as long again to be served, at most so long
@@ -29,7 +31,7 @@ DRAIN_NS_MAX = SECOND_NS  # what queued up in a stall takes as long again to be 
 
 @dataclass(frozen=True)
 class Stall:
-    """One stretch of host time and what it was: `disk`, `core` (one core) or `cores` (all of them)."""
+    """One stretch of host time and what it was: `disk`, `slow` (the disk, write after write), `core` (one) or `cores` (all)."""
 
     kind: str
     from_ns: int
@@ -88,6 +90,8 @@ def words(stall: Stall, before_ns: int) -> str:
     took, at = f"{took_s:.1f} s" if took_s >= 1 else f"{took_s * 1000:.0f} ms", f"{at_s:+.1f} s".replace("-", "−")
     if stall.kind == "disk":
         return f"the host's disk stalled for {took} at {at}"
+    if stall.kind == "slow":
+        return f"the host's disk was slow (most small writes took {SLOW_SYNC_NS / 1e6:.0f} ms or more) for {took} at {at}"
     if stall.kind == "core":
         return f"core {stall.core} of the host was not to be had for {took} at {at}"
     return f"others kept the host's cores busy for {took} at {at}"
@@ -100,7 +104,7 @@ def read_host(records: Records) -> Host:
         if not any("witness" in doubt for doubt in records.doubts):
             records.doubt("No host witness: nothing tells the machine's own stalls from the bank's.")
         return Host([])
-    stalls: list[Stall] = []
+    stalls = list(_slow(frame))
     cores = records.witness_count.cores if records.witness_count is not None else 1
     for row in frame[_suspicious(frame)].itertuples(index=False):
         try:
@@ -116,6 +120,17 @@ def _suspicious(frame: pd.DataFrame) -> pd.Series[bool]:
     wakes = (frame["kind"] == "wake") & (late >= WAKE_LATE_NS)
     syncs = (frame["kind"] == "sync") & (frame["to_ns"] - frame["from_ns"] >= SYNC_LONG_NS)
     return wakes | syncs | (frame["kind"] == "cpu")
+
+
+def _slow(frame: pd.DataFrame) -> Iterator[Stall]:
+    """Where write after write is slow though none stalls: what waits for several of them has no time left for itself."""
+    syncs = frame[frame["kind"] == "sync"].sort_values("from_ns", kind="stable")
+    from_ns, to_ns = syncs["from_ns"].to_numpy(dtype=np.int64), syncs["to_ns"].to_numpy(dtype=np.int64)
+    if len(syncs) < SLOW_IN_A_ROW:
+        return
+    quick = np.concatenate(([0], np.cumsum(to_ns - from_ns < SLOW_SYNC_NS)))
+    for first in np.flatnonzero(quick[SLOW_IN_A_ROW:] - quick[:-SLOW_IN_A_ROW] <= QUICK_MAX).tolist():
+        yield Stall("slow", int(from_ns[first]), int(to_ns[first + SLOW_IN_A_ROW - 1]))
 
 
 def _stalls(row: Any, cores: int) -> Iterator[Stall]:

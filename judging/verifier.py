@@ -766,6 +766,11 @@ class Host:
                 foreign = busy - row.data.get("ours_ns", busy) + row.data.get("steal_ns", 0)
                 if 20 * row.data["idle_ns"] < capacity and 10 * foreign >= capacity:
                     by_kind["cpu", None].append((row.from_ns, row.to_ns))
+        syncs = sorted((row.from_ns, row.to_ns) for row in run.witness or () if row.kind == "sync")
+        for eight in zip(*(syncs[n:] for n in range(8)), strict=False):
+            if sum(stop - start < 10 * MS for start, stop in eight) <= 3:
+                by_kind["slow", None].append((eight[0][0], eight[-1][1]))
+        self.slow = Spans(by_kind["slow", None]).spans
         self.stalls = [span for spans in by_kind.values() for span in Spans(spans).spans]
         self.time = Spans(self.stalls)
         self.excuses = Spans((start, end + min(end - start, S)) for start, end in self.stalls)
@@ -1760,14 +1765,15 @@ def nodes(run: Run, samples: list[Sample], baseline: Span) -> Rules:
     for event in run.of("proof"):
         odd |= {place for check in event["checks"] for place in check["subject"].split(" ")[-1].split("->")} - places
     yield "topology_was_watched", sorted(odd)
-    named = run.of("primary")
+    named, excuses = run.of("primary"), Host(run).excuses
     for event in named:
         for node, role in event["roles"].items():
             seen = [(row.t_ns, "primary" if row.writes else "standby" if row.ok else "down") for row in sampled.get(node, ())]
             near = {what for t, what in seen if abs(t - event.t) <= 2 * S} | {
                 [what for t, what in seen if t <= event.t][-1:][0] if any(t <= event.t for t, _ in seen) else "down"
             }
-            silent = role == "down" and not any(what != "down" and event.t - S < t <= event.t for t, what in seen)
+            answers = [t for t, what in seen if what != "down" and event.t - S < t <= event.t]
+            silent = role == "down" and not any(event.t - t > excuses.within(t, event.t) for t in answers)
             yield "primaries_were_sampled", [f"{node} as {role}"] * (role not in near and not silent)
     for node, rows in sampled.items():
         start = None
@@ -1928,6 +1934,9 @@ def witnessed(run: Run, rows: list[Witnessed], baseline: Span) -> Rules:
             felt += [sum(one.get("steal_ns", 0) for one in data)]
             felt += [p.sent_ns - p.due_ns for p in run.probe or () if start - S <= p.due_ns <= end and p.sent_ns >= start]
             yield "stalls_were_felt", [f"{late / S:.2f} s at {start}"] * (max(felt) * 20 < late)
+    for start, end in Host(run).slow:
+        told = [row.data["io_some_us"] for row in rows if row.from_ns < end and row.to_ns > start and "io_some_us" in row.data]
+        yield "stalls_were_felt", [f"slow from {start} on"] * (bool(told) and sum(told) * 1000 * 20 < end - start)
     watched = ("sync", None) in kinds and sum(kind == "wake" for kind, _ in kinds) == run.counts["witness"]["cores"]
     yield "witness_is_gapless", ["a core or the disk was not watched"] * (not watched)
     for kind, spans in kinds.items():

@@ -19,6 +19,7 @@ from reports.words import Words
 
 WAKE_LATE_NS = 20_000_000
 SYNC_LONG_NS = 100_000_000
+SLOW_SYNC_S, SLOW_IN_A_ROW, QUICK_MAX = 0.01, 8, 3  # eight syncs in a row, but for three of them
 IDLE_MIN = 5.0  # percent of what the cores can do
 FOREIGN_MIN = 10.0
 SILENT_S = 2.0  # the witness writes several rows a second: after this long without one it saw nothing
@@ -27,7 +28,10 @@ STALLS = {"disk": "sync", "core": "wake", "cores": "cpu"}  # what stalled, by th
 
 @dataclass(frozen=True)
 class Stall:
-    """A time in which the host held everybody up. `kind`: disk, core (one of them), cores (all, taken by others)."""
+    """A time in which the host held everybody up.
+
+    `kind`: disk, slow (the disk, write after write), core (one of them), cores (all, taken by others).
+    """
 
     kind: str
     start_s: float
@@ -65,6 +69,7 @@ def host(witness: pd.DataFrame | None, cores: int, origin_ns: int, edges: Any) -
         "cpu": _largest(_told(seen, "pressure", lambda r: _share(r, "cpu_some_us")), edges),
     }
     stalls = [stall for kind, told_by in STALLS.items() for stall in _joined(kind, _stalled(seen, told_by))]
+    stalls += _joined("slow", _slow(seen))
     return Host(
         delays=pd.DataFrame(delays, index=edges[:-1]),
         shares=pd.DataFrame(shares, index=edges[:-1]),
@@ -165,6 +170,13 @@ def _stalled(rows: list[_Row], kind: str) -> Iterator[tuple[float, float]]:
             yield row.from_s, row.to_s
         if kind == "cpu" and _number(row, "idle_ns") < IDLE_MIN / 100 * row.capacity_ns and _foreign(row) >= FOREIGN_MIN:
             yield row.from_s, row.to_s
+
+
+def _slow(rows: list[_Row]) -> Iterator[tuple[float, float]]:
+    syncs = sorted((row.from_s, row.to_s) for row in rows if row.kind == "sync")
+    for some in (syncs[n : n + SLOW_IN_A_ROW] for n in range(len(syncs) - SLOW_IN_A_ROW + 1)):
+        if sum(end_s - start_s < SLOW_SYNC_S for start_s, end_s in some) <= QUICK_MAX:
+            yield some[0][0], some[-1][1]
 
 
 def _joined(kind: str, spans: Iterator[tuple[float, float]]) -> list[Stall]:

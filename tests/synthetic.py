@@ -83,7 +83,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Stall:
-    """The host itself stands still: `wake` a core, `sync` the disk, `cpu` somebody else burns both cores. Seconds of the run."""
+    """The host itself stands still: `wake` a core, `sync` the disk, `cpu` somebody else burns both cores; or its disk is `slow`.
+
+    Seconds of the run.
+    """
 
     from_s: float
     to_s: float
@@ -987,7 +990,8 @@ def _syncs(story: Scenario) -> Iterator[WitnessRow]:
     for start, _ in _spans(story, 0.2):
         if any(s.from_s <= start < s.to_s for s in stalls):
             continue  # the write before is not over
-        yield ns(start), ns(start + 0.003), "sync", "", 3_000_000, "{}"
+        took_s = 0.025 if any(s.kind == "slow" and s.from_s <= start < s.to_s for s in story.stalls) else 0.003
+        yield ns(start), ns(start + took_s), "sync", "", round(took_s * 1e9), "{}"
     for s in stalls:
         yield ns(s.from_s), ns(s.to_s), "sync", "", ns(s.to_s) - ns(s.from_s), "{}"
 
@@ -997,14 +1001,14 @@ def _loads(story: Scenario) -> Iterator[WitnessRow]:
         stalled = any(s.kind == "cpu" and s.from_s < end and s.to_s > start for s in story.stalls)
         waited_us = {  # who stalls presses: the witness itself waited
             kind: sum(round(max(0.0, min(s.to_s, end) - max(s.from_s, start)) * 1e6) for s in story.stalls if s.kind == kind)
-            for kind in ("sync", "wake")
+            for kind in ("sync", "wake", "slow")
         }
         capacity = round((end - start) * CORES * 1e9)
         busy, ours = (capacity, capacity // 2) if stalled else (capacity // 3, capacity // 4)
         used = {"busy_ns": busy, "idle_ns": capacity - busy, "steal_ns": 0, "ours_ns": ours, "dirty_kb": 900, "writeback_kb": 0}
         pressed = {
             "cpu_some_us": max(400_000 if stalled else 20_000, waited_us["wake"]),
-            "io_some_us": 9_000 + waited_us["sync"],
+            "io_some_us": 9_000 + waited_us["sync"] + waited_us["slow"] // 5,
             "io_full_us": 2_000,
             "memory_some_us": 0,
         }

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -17,6 +18,8 @@ from judging.crosschecks.nodes import _not_writing, _sampled
 from judging.crosschecks.schedule import AMOUNT_MINOR_MAX, _Draws
 from judging.crosschecks.standing import TextBook
 from judging.evidence import PAYMENT_COLUMNS, Evidence
+from judging.host import Host
+from judging.host import Stall as Stalled
 from judging.records import read
 from tests.synthetic import SCENARIOS, Scenario, Stall, ns, write_run
 
@@ -27,11 +30,19 @@ def test_who_has_not_answered_for_a_second_may_be_told_as_down() -> None:
     """An answer was on its way for 1.03 s on a busy machine; nothing failed, and the observer rightly said `down`."""
     times = np.array([0, S, int(2.03 * S), 3 * S], dtype=np.int64)
     roles = {"dc2-a": (times, ["standby"] * 4)}
-    assert _sampled(roles, "dc2-a", "down", int(2.01 * S))
-    assert not _sampled(roles, "dc2-a", "down", int(1.9 * S))  # it had answered in the second before
-    assert not _sampled(roles, "dc2-a", "primary", int(2.01 * S))
-    assert _sampled(roles, "dc2-a", "standby", int(2.01 * S))
-    assert not _sampled(roles, "nobody", "down", 0)
+
+    def quiet(from_ns: npt.ArrayLike, to_ns: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        return np.zeros(np.broadcast(from_ns, to_ns).shape, dtype=np.int64)
+
+    assert _sampled(roles, "dc2-a", "down", int(2.01 * S), quiet)
+    assert not _sampled(roles, "dc2-a", "down", int(1.9 * S), quiet)  # it had answered in the second before
+    assert not _sampled(roles, "dc2-a", "primary", int(2.01 * S), quiet)
+    assert _sampled(roles, "dc2-a", "standby", int(2.01 * S), quiet)
+    assert not _sampled(roles, "nobody", "down", 0, quiet)
+    # Beside a full machine an answer was there for 0.3 s before the observer was let run, and it said `down`.
+    stalled = Host([Stalled("cores", int(0.9 * S), int(1.95 * S))]).spans.inside
+    assert not _sampled(roles, "dc2-a", "down", int(1.96 * S), stalled)
+    assert _sampled(roles, "dc2-a", "down", int(1.94 * S), stalled)
 
 
 @pytest.mark.parametrize(

@@ -321,6 +321,18 @@ def test_an_end_in_disorder_is_the_hosts_when_the_host_stalled(tmp_path: Path) -
     assert "not in order at the end" in reasons
 
 
+def test_a_disk_that_is_slow_write_after_write_is_the_hosts(tmp_path: Path) -> None:
+    """Beside a neighbour that synced, writes took 25 ms, none 100: the bank's queue never emptied, and the run was FAIL."""
+    end = 80 - 25.05
+    outages = (Outage(0.15, 22.0), Outage(end - 6, end + 5))
+    slow = Stall(end - 10, end + 2, "slow")
+    verdict, reasons, _ = told(tmp_path, story(*outages, stalls=(slow,)), THIRTY)
+    assert verdict == "INVALID"
+    assert "the host's disk was slow (most small writes took 10 ms or more) for" in reasons
+    brief = Stall(end - 10, end - 9, "slow")  # 1 s: five writes, of eight in a row at least three more were quick
+    assert told(tmp_path / "brief", story(*outages, stalls=(replace(brief, to_s=end - 9.3),)), THIRTY)[0] == "FAIL"
+
+
 def test_each_figure_with_a_target_has_its_interval(newest: Path) -> None:
     _, measured = judge_run(newest)
     known = measured.intervals or {}

@@ -741,7 +741,7 @@ def _code_and_data(code: str) -> str:
     evidence = (ROOM.parent / "docs" / "evidence.md").read_text(encoding="utf-8")
     return (
         code + evidence + " PASS FAIL INVALID copy_primary copy_sync copy_async into_detect into_decide into_promote"
-        " into_reroute into_warm_up title_disk title_core title_cores desc_disk desc_core desc_cores"
+        " into_reroute into_warm_up title_disk title_slow title_core title_cores desc_disk desc_slow desc_core desc_cores"
         " plan_sha256_of chain_head_of manifest_sha256_of"
         " patroni postgres etcd haproxy other"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -60,20 +60,23 @@ def primaries_were_sampled(case: Case) -> Iterator[str]:
     for event, data in named:
         told = event.data.get("roles")
         for node, role in (told if isinstance(told, dict) else {}).items():
-            if not _sampled(roles, str(node), str(role), event.t_ns):
+            if not _sampled(roles, str(node), str(role), event.t_ns, case.excused_ns):
                 yield (
                     f"events.jsonl seq {event.seq} has {node} {role} at {case.since_start(event.t_ns)}; no sample of {node}"
                     " within"
                     f" {BETWEEN_SAMPLES_NS / 1e9:g} s of that says so."
                 )
                 return
-        if data.node is not None and not _sampled(roles, data.node, "primary", event.t_ns):
+        if data.node is not None and not _sampled(roles, data.node, "primary", event.t_ns, case.excused_ns):
             yield (
                 f"events.jsonl seq {event.seq} names {data.node} primary at {case.since_start(event.t_ns)}; samples.csv"
                 " did not see it write then."
             )
             return
     yield from _unnamed(case, roles, [(event.t_ns, data.node) for event, data in named])
+
+
+Excused = Callable[[npt.ArrayLike, npt.ArrayLike], npt.NDArray[np.int64]]  # how much of a time the host accounts for, ns
 
 
 def _roles(samples: pd.DataFrame) -> dict[str, tuple[npt.NDArray[np.int64], list[str]]]:
@@ -85,17 +88,21 @@ def _roles(samples: pd.DataFrame) -> dict[str, tuple[npt.NDArray[np.int64], list
     }
 
 
-def _sampled(roles: dict[str, tuple[npt.NDArray[np.int64], list[str]]], node: str, role: str, t_ns: int) -> bool:
+def _sampled(
+    roles: dict[str, tuple[npt.NDArray[np.int64], list[str]]], node: str, role: str, t_ns: int, excused_ns: Excused
+) -> bool:
     """Whether a sample near that time, or the last one before it, gave that role.
 
-    Who has not answered for a second counts as down, too: on a busy machine an answer may be on its way for that long.
+    Who has not answered for a second counts as down, too: on a busy machine an answer may be on its way for that long. So does
+    an answer after which the host let nobody run: it was there, and the observer did not know.
     """
     if node not in roles:
         return False
     times, seen = roles[node]
     if role == "down":
         answers = times[np.array(seen) != "down"]
-        if not ((answers > t_ns - SPEAKS_NS) & (answers <= t_ns)).any():
+        late = answers[(answers > t_ns - SPEAKS_NS) & (answers <= t_ns)]
+        if not (t_ns - late > excused_ns(late, t_ns)).any():
             return True
     first, last = (int(np.searchsorted(times, t_ns + shift)) for shift in (-BETWEEN_SAMPLES_NS, BETWEEN_SAMPLES_NS))
     return role in seen[max(0, first - 1) : last]

@@ -73,3 +73,13 @@ def stalls_were_felt(case: Case) -> Iterator[str]:
                 f" {case.since_start(from_ns)} on; neither its own pressure rows nor the probe felt it."
             )
             return
+    pressure = seen[seen["kind"] == "pressure"]
+    for slow in (stall for stall in case.host.stalls if stall.kind == "slow"):
+        told = pressure["data"][(pressure["to_ns"] > slow.from_ns) & (pressure["from_ns"] < slow.to_ns)].tolist()
+        felt = [int(one["io_some_us"]) * 1000 for one in map(json.loads, told) if "io_some_us" in one]
+        if felt and sum(felt) < FELT_SHARE * (slow.to_ns - slow.from_ns):
+            yield (
+                f"witness.csv has the host's disk slow for {(slow.to_ns - slow.from_ns) / 1e9:.1f} s from"
+                f" {case.since_start(slow.from_ns)} on; its own pressure rows felt nothing of it."
+            )
+            return
