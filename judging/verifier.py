@@ -43,6 +43,7 @@ from urllib.parse import unquote
 S, MS = 1_000_000_000, 1_000_000  # a second, a millisecond
 LATE = S  # B of the page: what a busy machine may be late
 CLOCKS = 50 * MS  # C of the page: what clocks may differ
+WAITED = ("no answer within", "timed out", "ended before")  # a client that gave up waiting says so
 WATCH = 10 * S  # service is back when it was in order for so long
 NEVER = 1 << 62
 UNPACKED_LIMIT = 2 << 30  # bytes; no run's table is larger, and a bomb must not fill the memory
@@ -360,6 +361,10 @@ class Run:
     def probe_end(self) -> int:
         """The last due time plus the interval."""
         return max(int(row.due_ns) for row in self.probe or ()) + int(self.interval)
+
+    @cached_property
+    def host(self) -> Host:
+        return Host(self)
 
     @cached_property
     def baseline(self) -> Span | None:
@@ -1455,6 +1460,7 @@ def customers_of(run: Run) -> Customers:
 def ledgers(run: Run, probe: list[Payment], locust: list[Payment]) -> Rules:
     """ "Ledgers, plan and seed"."""
     count, counted, customers = run.counts["probe"], run.counts["ledger"], customers_of(run)
+    within = run.host.excuses.within
     pattern = re.compile(re.escape(run.run_id) + r"-p-\d{7}")
     yield "numbered_keys", [row.key for row in probe if not pattern.fullmatch(row.key)]
     for customer, rows in customers.items():
@@ -1469,8 +1475,9 @@ def ledgers(run: Run, probe: list[Payment], locust: list[Payment]) -> Rules:
     )
     yield "schedule_adds_up", [row.key for row in probe if row.sent_ns < row.due_ns]
     patience = round(run.load["probe_timeout_s"] * S)
-    yield "patience_is_kept", [row.key for row in probe if row.done_ns - row.sent_ns > patience + 2 * S]
-    yield "patience_is_kept", [row.key for row in locust if row.done_ns - row.sent_ns > 2 * patience + 2 * S]
+    took = [(row.key, row.done_ns - row.sent_ns - patience, row.sent_ns, row.done_ns) for row in probe]
+    took += [(row.key, row.done_ns - row.sent_ns - 2 * patience, row.sent_ns, row.done_ns) for row in locust]
+    yield "patience_is_kept", [key for key, more, a, b in took if more > 2 * S and more > 2 * S + within(a, b)]
     for row in probe:
         said = re.match(r"no answer within ([\d.]+) ?s", row.error)
         short = said and row.done_ns - row.sent_ns < float(said[1]) * S - MS
@@ -1484,8 +1491,9 @@ def ledgers(run: Run, probe: list[Payment], locust: list[Payment]) -> Rules:
         yield "drawn_from_the_seed", [f"{counted['looks']} looks were counted, there were at least {between}"] * too_few
         yield "reads_follow_the_looks", read_otherwise(run, run.reads, customers, looks) if run.reads is not None else ()
     sent = sorted(row.sent_ns for row in locust)
-    outside = [t for t in sent if not counted["started_ns"] <= t <= counted["stopped_ns"] + LATE]
-    idle = [t for t, after in pairwise(sent) if after - t > 2 * patience + 5 * S]
+    stopped = counted["stopped_ns"]
+    outside = [t for t in sent if not counted["started_ns"] <= t <= stopped + LATE + within(stopped, t)]
+    idle = [t for t, after in pairwise(sent) if after - t > 2 * patience + 5 * S + within(t, after)]
     yield "customers_keep_paying", outside + idle
 
 
@@ -1545,7 +1553,7 @@ def door_and_ledgers(run: Run, lines: list[DoorLine]) -> Rules:
     yield "door_counted", [f"{len(lines)} lines"] * ([event["payments"] for event in told] != [len(lines)])
     for line in lines:
         by_key[line.key].append(line)
-    unseen, waited, excuses = 0, ("no answer within", "timed out", "ended before"), Host(run).excuses
+    unseen, excuses = 0, run.host.excuses
 
     def before(one: int, other: int, by: int) -> bool:
         """Whether one moment lies before another by more than that, and than the host's excuses between the two."""
@@ -1556,7 +1564,7 @@ def door_and_ledgers(run: Run, lines: list[DoorLine]) -> Rules:
         same = [line for line in mine if line.status == row.status]
         unseen += row.status is not None and not mine
         if row.status is None:
-            passed = any(line.status in answered and line.state == "--" for line in mine) and not row.error.startswith(waited)
+            passed = any(line.status in answered and line.state == "--" for line in mine) and not row.error.startswith(WAITED)
             early = any(line.end is not None and before(line.end, row.done_ns, LATE) for line in mine)
             yield "door_told_the_same", [row.key] * (passed or early)
         else:
@@ -1581,6 +1589,7 @@ def door_and_ledgers(run: Run, lines: list[DoorLine]) -> Rules:
 def bank(run: Run, standing: list[Stored], samples: list[Sample]) -> Rules:
     """ "The bank"."""
     by_key, stored = {row.key: row for row in run.payments}, {row.key: row for row in standing}
+    within, patience = run.host.excuses.within, round(run.load["probe_timeout_s"] * S)
     committed = {row.key: run.clock.at(row.committed_at) for row in standing}
     for payment in run.payments:
         at = committed.get(payment.key, payment.sent_ns)
@@ -1611,9 +1620,11 @@ def bank(run: Run, standing: list[Stored], samples: list[Sample]) -> Rules:
             yield "same_commit_on_every_copy", [row.key for row in rows if stored.get(row.key, row) != row]
             for row in rows:
                 at, known = run.clock.at(row.committed_at), by_key.get(row.key)
-                silent = primary and known and known.status is None and at < fault.before - LATE
+                waited, after = fault.before - at - within(at, fault.before), at - fault.after - within(fault.after, at)
+                gave_up = known and known.error.startswith(WAITED) and known.done_ns - known.sent_ns >= patience
+                silent = primary and known and known.status is None and waited > LATE and not gave_up
                 refused = known and known.outcome == "refused"
-                yield "dead_disks_and_ledgers", [row.key] * bool(at > fault.after + LATE or refused or silent)
+                yield "dead_disks_and_ledgers", [row.key] * bool(after > LATE or refused or silent)
             held = {row.key for row in rows}
             due = [row.key for row in run.payments if primary and row.acknowledged and row.done_ns < fault.before]
             yield "dead_disks_and_ledgers", [key for key in due if key not in held]
@@ -1703,7 +1714,7 @@ def failures_of(samples: Sequence[Sample], node: str) -> Iterator[Span]:
 
 def faults(run: Run, samples: list[Sample], baseline: Span) -> Rules:
     """ "Faults"."""
-    limit, flips = run.topology["settings"].get("wal_sender_timeout_s"), set[str]()
+    limit, flips, within = run.topology["settings"].get("wal_sender_timeout_s"), set[str](), run.host.excuses.within
     for fault in run.faults:
         start, end = fault.after + LATE, fault.heal_started or NEVER
         for node in fault.down:
@@ -1715,6 +1726,7 @@ def faults(run: Run, samples: list[Sample], baseline: Span) -> Rules:
             )
             if fault.proved:
                 alive = [s for s in samples if s.ok and s.node == node and start < s.t_ns and max(s.asked_ns, s.t_ns) < end]
+                alive = [s for s in alive if s.asked_ns > start + within(fault.after, s.asked_ns)]
                 yield "victims_fell_silent", [node] * bool(alive or any(start < t < end - CLOCKS for t in lines))
                 if fault.healed and fault.healed["ok"]:
                     back = any(end - CLOCKS <= t <= fault.healed.t + 15 * S for t in lines)
@@ -1739,10 +1751,11 @@ def faults(run: Run, samples: list[Sample], baseline: Span) -> Rules:
         ends = [fault.healed.t if fault.healed else fault.heal_started or NEVER for fault in mine]
         covered = Spans(common + [(fault.before, end + 30 * S) for fault, end in zip(mine, ends, strict=True)])
         silent = [(max(start, baseline[0]), min(end, run.probe_end)) for start, end in failures_of(samples, node)]
+        covered = Spans([*covered.spans, *run.host.excuses.spans])
         yield "nobody_else_was_down", [node for start, end in silent if end - start - covered.within(start, end) > 8 * S]
     start, before = baseline[0], run.faults[0].before
     end = before - S // 2
-    excuses, failed = Host(run).excuses, []
+    excuses, failed = run.host.excuses, []
     theirs = sorted((row for row in run.probe or () if start <= row.due_ns < end), key=lambda row: row.due_ns)
     early = [row.due_ns for row in theirs]
     lost = [row for row in theirs if not row.acknowledged and (row.done_ns < before or row.due_ns < before - run.level)]
@@ -1765,7 +1778,7 @@ def nodes(run: Run, samples: list[Sample], baseline: Span) -> Rules:
     for event in run.of("proof"):
         odd |= {place for check in event["checks"] for place in check["subject"].split(" ")[-1].split("->")} - places
     yield "topology_was_watched", sorted(odd)
-    named, excuses = run.of("primary"), Host(run).excuses
+    named, excuses = run.of("primary"), run.host.excuses
     for event in named:
         for node, role in event["roles"].items():
             seen = [(row.t_ns, "primary" if row.writes else "standby" if row.ok else "down") for row in sampled.get(node, ())]
@@ -1861,7 +1874,7 @@ def durability(run: Run, samples: list[Sample], baseline: Span) -> Rules:
 
 def events(run: Run, manifest: Data, baseline: Span) -> Rules:
     """ "Events"."""
-    clock, seal, at = run.clock, manifest["clock"], run.clock.at
+    clock, seal, at, within = run.clock, manifest["clock"], run.clock.at, run.host.excuses.within
     apart = abs(clock.passed - clock.wall_passed) * 1000 > clock.wall_passed or wall_ns(seal["wall"]) <= clock.wall
     yield "clocks_agree", ["the plan's and the seal's"] * apart
     yield "clocks_agree", [event.seq for event in run.events if not event.t - CLOCKS <= at(event.wall) < event.t + 5 * S]
@@ -1891,7 +1904,12 @@ def events(run: Run, manifest: Data, baseline: Span) -> Rules:
     steps = [
         event for event in run.of("step") if event["after_ns"] < event["before_ns"] or at(event.wall) > event["after_ns"] + 5 * S
     ]
-    waits = [event for event in run.of("until") if event["reached"] and event["waited_s"] > event["within_s"] + 1]
+    waits = [
+        event
+        for event in run.of("until")
+        if event["reached"]
+        and round((event["waited_s"] - event["within_s"]) * S) > LATE + within(event.t - round(event["waited_s"] * S), event.t)
+    ]
     acts += [(event.t - round(event["waited_s"] * S), event.t) for event in run.of("until")]
     crossed = [
         (a, b) for a in acts for b in acts if a[0] < b[0] < a[1] < b[1] and min(a[1] - b[0], b[0] - a[0], b[1] - a[1]) > LATE
@@ -1934,7 +1952,7 @@ def witnessed(run: Run, rows: list[Witnessed], baseline: Span) -> Rules:
             felt += [sum(one.get("steal_ns", 0) for one in data)]
             felt += [p.sent_ns - p.due_ns for p in run.probe or () if start - S <= p.due_ns <= end and p.sent_ns >= start]
             yield "stalls_were_felt", [f"{late / S:.2f} s at {start}"] * (max(felt) * 20 < late)
-    for start, end in Host(run).slow:
+    for start, end in run.host.slow:
         told = [row.data["io_some_us"] for row in rows if row.from_ns < end and row.to_ns > start and "io_some_us" in row.data]
         yield "stalls_were_felt", [f"slow from {start} on"] * (bool(told) and sum(told) * 1000 * 20 < end - start)
     watched = ("sync", None) in kinds and sum(kind == "wake" for kind, _ in kinds) == run.counts["witness"]["cores"]
@@ -1982,7 +2000,7 @@ def verify(path: Path) -> Data:
         check_exempt_keys, check_autopsies, check_records,
     ):  # fmt: skip
         check(run)
-    host = Host(run)
+    host = run.host
     figures, measured = measure(run, host)
     verdict = verdict_of(run, host, figures, measured)
     wrong = {"doubts": run.doubts, "breaches": run.breaches, "undecided": run.undecided}

@@ -21,7 +21,7 @@ from judging.evidence import PAYMENT_COLUMNS, Evidence
 from judging.host import Host
 from judging.host import Stall as Stalled
 from judging.records import read
-from tests.synthetic import SCENARIOS, Scenario, Stall, ns, write_run
+from tests.synthetic import SCENARIOS, FaultStory, Scenario, Stall, ns, write_run
 
 S = 1_000_000_000
 
@@ -115,6 +115,28 @@ def test_what_was_in_flight_when_the_fault_came_may_fail(tmp_path: Path) -> None
     assert _before_the_fault(tmp_path / "flying", ago_s=0.9, took_s=1.2) == []
     assert len(_before_the_fault(tmp_path / "ended", ago_s=0.9, took_s=0.2)) == 1
     assert len(_before_the_fault(tmp_path / "late", ago_s=1.5, took_s=1.8)) == 1
+
+
+def _stands_unanswered(directory: Path, *, error: str, took_s: float, stall_s: float = 0.0) -> list[str]:
+    """A payment that nobody was told of, sent 3.5 s before the fault; it stands on the disk of the primary that died."""
+    at_s = FaultStory().at_s
+    stalls = (Stall(at_s - 3.4, at_s - 3.4 + stall_s),) if stall_s else ()
+    write_run(directory, Scenario(stalls=stalls))
+    frame = pd.read_csv(directory / "probe.csv", dtype=str, keep_default_na=False)
+    row = int((frame["sent_ns"].astype("int64") >= ns(at_s - 3.5)).argmax())
+    frame.loc[row, "done_ns"] = str(int(str(frame.loc[row, "sent_ns"])) + round(took_s * S))
+    frame.loc[row, ["status", "outcome", "error"]] = ["", "unknown", error]
+    frame[list(PAYMENT_COLUMNS)].to_csv(directory / "probe.csv", index=False)
+    return [one.words for one in contradictions(read(Evidence(directory))) if one.rule == "dead_disks_and_ledgers"]
+
+
+def test_who_gave_up_waiting_may_find_the_payment_on_a_dead_disk(tmp_path: Path) -> None:
+    """A bank that had just started on a full machine took 3 s for its first payments: two runs were INVALID."""
+    (told,) = _stands_unanswered(tmp_path / "closed", error="connection closed without an answer", took_s=3.5)
+    assert "1 payments without an answer stand on dc1-a's dead disk" in told
+    assert _stands_unanswered(tmp_path / "waited", error="no answer within 3 s", took_s=3.0) == []
+    assert len(_stands_unanswered(tmp_path / "early", error="no answer within 3 s", took_s=2.0)) == 1
+    assert _stands_unanswered(tmp_path / "stalled", error="connection closed", took_s=3.5, stall_s=1.6) == []
 
 
 @pytest.mark.parametrize("accounts", [2, 21, 22, 64, 1000])

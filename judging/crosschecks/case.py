@@ -29,6 +29,7 @@ SECOND_NS = 1_000_000_000
 BUSY_NS = SECOND_NS
 # Wall clocks are read beside monotonic ones, and may be slewed by 500 ppm: 50 ms in a hundred seconds.
 CLOCK_NS = 50_000_000
+WAITED = ("no answer within", "timed out", "ended before")  # how a client says that it was not the connection that ended
 LOG_END_BYTES = 1 << 16  # of a log of which only the first and the last line matter
 CUSTOMER = re.compile(r"-c-(\d+)-(\d{7})$")  # how a customer's key ends: who, and which of its payments
 

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from judging.books import OBSERVER_PREFIX
-from judging.crosschecks.case import BUSY_NS, CLOCK_NS, Case, first_few
+from judging.crosschecks.case import BUSY_NS, CLOCK_NS, WAITED, Case, first_few
 from judging.crosschecks.passed import Passed, Told
-
-WAITED = ("no answer within", "timed out", "ended before")  # how a client says that it was not the connection that ended
 
 
 def door_counted(case: Case) -> Iterator[str]:

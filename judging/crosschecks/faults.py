@@ -112,6 +112,7 @@ def victims_fell_silent(case: Case) -> Iterator[str]:
             if samples is not None and node in case.databases:
                 theirs = samples[samples["node"] == node]
                 answered = theirs[(theirs["asked_ns"] > from_ns) & (theirs["t_ns"] < until_ns) & (theirs["ok"] == 1)]
+                answered = answered[answered["asked_ns"] > from_ns + case.excused_ns(fault.after_ns, answered["asked_ns"])]
                 if len(answered):
                     at = case.since_start(int(answered["t_ns"].iloc[0]))
                     yield (
@@ -158,7 +159,7 @@ def nobody_else_was_down(case: Case) -> Iterator[str]:
                 since = None
                 continue
             since = t_ns if since is None else since
-            if t_ns - since > ABSENT_NS:
+            if t_ns - since > ABSENT_NS and t_ns - since > ABSENT_NS + int(case.excused_ns(since, t_ns)):
                 yield (
                     f"samples.csv: {node} did not answer from {case.since_start(since)} on;"
                     " no fault, heal or step of events.jsonl"

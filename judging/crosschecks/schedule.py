@@ -98,6 +98,8 @@ def patience_is_kept(case: Case) -> Iterator[str]:
         took = table["done_ns"] - table["sent_ns"]
         long = took > patience_ns + 2 * BUSY_NS  # customers may wait for a connection and then for an answer
         if long.any():
+            long &= took > patience_ns + 2 * BUSY_NS + case.excused_ns(table["sent_ns"], table["done_ns"])
+        if long.any():
             yield (
                 f"{name}: {int(long.sum())} payments took longer than the patience of {patience_ns / 1e9:g} s, the first"
                 f" {table['key'][long].iloc[0]}."
@@ -237,14 +239,16 @@ def customers_keep_paying(case: Case) -> Iterator[str]:
     ledger, count, plan = case.records.ledger, case.records.ledger_count, case.plan
     if ledger is None or count is None or plan is None or not len(ledger):
         return
-    if (ledger["sent_ns"] < count.started_ns).any() or (ledger["done_ns"] > count.stopped_ns + BUSY_NS).any():
+    if (ledger["sent_ns"] < count.started_ns).any() or (
+        ledger["done_ns"] > count.stopped_ns + BUSY_NS + case.excused_ns(count.stopped_ns, ledger["done_ns"])
+    ).any():
         yield "ledger.csv holds payments from before ledger.json's start or after its stop."
     # A customer may wait for a connection and for an answer, and then for its turn; all of them at once, in an outage.
     rest_ns = round(2 * plan.load.probe_timeout_s * 1e9) + 5 * SECOND_NS
     at = np.sort(np.concatenate([ledger["sent_ns"].to_numpy(), [count.started_ns, count.stopped_ns]]))
     gap = int(np.diff(at).max())
-    if plan.load.customers and gap > rest_ns:
-        start = int(at[int(np.diff(at).argmax())])
+    start = int(at[int(np.diff(at).argmax())])
+    if plan.load.customers and gap > rest_ns + int(case.excused_ns(start, start + gap)):
         yield (
             f"ledger.csv: no customer paid for {gap / 1e9:.1f} s from {case.since_start(start)} on;"
             f" plan.json has {plan.load.customers}"

@@ -129,7 +129,8 @@ def waits_are_as_long_as_told(case: Case) -> Iterator[str]:
         elif event.kind == "until":
             wait = Until.model_validate(event.data)
             what, began_ns = wait.condition, ended_ns - round((wait.waited_s or 0) * 1e9)
-            if wait.reached and wait.waited_s is not None and wait.waited_s > wait.within_s + BUSY_NS / 1e9:
+            allowed_s = wait.within_s + (BUSY_NS + int(case.excused_ns(began_ns, ended_ns))) / 1e9
+            if wait.reached and wait.waited_s is not None and wait.waited_s > allowed_s:
                 yield f"events.jsonl seq {event.seq}: {what} was reached after {wait.waited_s:g} s, within {wait.within_s:g} s."
         # A wait may do steps of its own (a scrub): those lie wholly inside it.
         crossed = [end for start, end in spans if start < began_ns - BUSY_NS and end > began_ns + BUSY_NS]

@@ -23,7 +23,7 @@ ACQUIRE_S = 1.0  # no free connection for this long: 503, nothing was sent
 ANSWER_S = 2.0  # no answer for this long: 500, unknown
 READY_EVERY_S = 0.2
 READY_FRESH_S = 2.0  # a disk that stalls for a second on a busy machine is no reason to close the door
-POOL = 32  # where each write takes 25 ms, a payment holds its connection for 0.15 s: 16 carried hardly more than 100 a second
+POOL = 16
 LOGIN = {"host": HOST, "port": int(PORT), "user": "bank", "password": "bank", "database": "bank", "timeout": CONNECT_S}
 # The server answered with an error of its own before any commit.
 CERTAINLY_NOT_COMMITTED = (
