@@ -8,7 +8,8 @@ drill:           ## set-up, then the main drill: a data center dies under load
 test:            ## set-up, then every test, real drills included
 	@scripts/setup docker
 	@$(BIN)/drillbook prepare
-	@$(BIN)/pytest
+	@$(BIN)/pytest -m "not docker and not nightly" -n $$(nproc) --dist loadfile
+	@$(BIN)/pytest -m "docker and not nightly" --durations=20
 
 nightly:         ## set-up, then all that runs for real: every drill, and every system that lies
 	@scripts/setup docker
