@@ -1806,7 +1806,8 @@ def nodes(run: Run, samples: list[Sample], baseline: Span) -> Rules:
         new = event["node"] != one["node"] and event.t >= baseline[0]
         yield "leaders_wrote_it_down", [event["node"]] * (new and not any("promot" in line.text for line in lines))
     before = [event["node"] for event in named if event.t <= baseline[0]][-1:]
-    before += [event["node"] for event in named if baseline[0] < event.t < run.faults[0].before]
+    later = [event for event in named if baseline[0] < event.t < run.faults[0].before]
+    before += [event["node"] for event in later if event["node"] or not excuses.within(event.t - S, event.t)]
     yield "primary_changes_belong_to_faults", sorted({str(node) for node in before})[1:]
     gaps = [after.t_ns - row.t_ns for rows in sampled.values() for row, after in pairwise(rows)]
     yield "samples_are_dense", ["the median gap"] * (bool(gaps) and median_low(gaps) > S)

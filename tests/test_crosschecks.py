@@ -21,6 +21,7 @@ from judging.evidence import PAYMENT_COLUMNS, Evidence
 from judging.host import Host
 from judging.host import Stall as Stalled
 from judging.records import read
+from tests.forger import Forger
 from tests.synthetic import SCENARIOS, FaultStory, Scenario, Stall, ns, write_run
 
 S = 1_000_000_000
@@ -137,6 +138,26 @@ def test_who_gave_up_waiting_may_find_the_payment_on_a_dead_disk(tmp_path: Path)
     assert _stands_unanswered(tmp_path / "waited", error="no answer within 3 s", took_s=3.0) == []
     assert len(_stands_unanswered(tmp_path / "early", error="no answer within 3 s", took_s=2.0)) == 1
     assert _stands_unanswered(tmp_path / "stalled", error="connection closed", took_s=3.5, stall_s=1.6) == []
+
+
+def _silent_primary(directory: Path, *, node: str | None = None, stall_s: float = 0.0) -> list[str]:
+    """A run whose primary is told to be another one, or none, 0.4 s after a stall of the host began, before the fault."""
+    at_s = FaultStory().at_s - 3
+    write_run(directory, Scenario(stalls=(Stall(at_s, at_s + stall_s),) if stall_s else ()))
+    with Forger(directory) as run:
+        event = {**run.kind("primary")[0], "data": {"node": node, "roles": {}}}
+        run.move(event, ns(at_s + 0.4))
+        run.events.append(event)
+        run.events.sort(key=lambda one: int(one["t_ns"]))
+    told = contradictions(read(Evidence(directory)))
+    return [one.words for one in told if one.rule == "primary_changes_belong_to_faults"]
+
+
+def test_a_primary_that_the_host_kept_from_answering_did_not_change(tmp_path: Path) -> None:
+    """Beside a full machine the primary did not answer for a second, 4 s before the fault: an honest run was INVALID."""
+    assert len(_silent_primary(tmp_path / "calm")) == 1
+    assert _silent_primary(tmp_path / "stalled", stall_s=0.3) == []
+    assert len(_silent_primary(tmp_path / "another", node="dc2-a", stall_s=0.3)) == 1
 
 
 @pytest.mark.parametrize("accounts", [2, 21, 22, 64, 1000])

@@ -138,14 +138,15 @@ def leaders_wrote_it_down(case: Case) -> Iterator[str]:
 
 
 def primary_changes_belong_to_faults(case: Case) -> Iterator[str]:
-    """Between the steady state and the first fault, the primary stays."""
+    """Between the steady state and the first fault, the primary stays. Where the host stalls, it may be silent for a while."""
     if case.baseline is None or not case.faults:
         return
     named = [(e.t_ns, d.node) for e, d in case.records.of("primary", Primary)]
     before = [node for t_ns, node in named if t_ns <= case.baseline.from_ns and node is not None]
     between = [(t_ns, node) for t_ns, node in named if case.baseline.from_ns < t_ns < case.faults[0].before_ns]
     for t_ns, node in between:
-        if before and node != before[-1]:
+        silent = node is None and int(case.excused_ns(t_ns - SPEAKS_NS, t_ns)) > 0
+        if before and node != before[-1] and not silent:
             yield f"events.jsonl has {node or 'no'} primary at {case.since_start(t_ns)}, before fault {case.faults[0].id} came."
             return
 
