@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from judging.errors import EvidenceError
 from judging.evidence import (
@@ -194,6 +194,16 @@ class DoorLog(Data):
     dropped: int | None = None
 
 
+class Peer(Data):
+    """A copy in the `replication` of a primary's sample."""
+
+    name: str
+    state: str
+    sync_state: str
+    flush_lsn: int | None
+
+
+_PEERS = TypeAdapter(list[Peer])
 D = TypeVar("D", bound=Data)
 
 
@@ -358,6 +368,8 @@ def _check_plan(records: Records) -> None:
 
 def _check_version_2(records: Records) -> None:
     _check_chain(records)
+    if records.samples is not None:
+        records.samples = attempt(records.evidence, "samples.csv", lambda: _samples(records.evidence.samples), records.doubts)
     for _, by_hand in records.of("by_hand", ByHand):
         what = by_hand.did.get("name") or by_hand.did.get("id") or "something"
         records.doubt(f"Somebody worked on the topology by hand while the drill ran: {by_hand.act} of {what}.")
@@ -400,6 +412,16 @@ def _check_witness(records: Records) -> None:
         records.doubt(f"witness.csv: expected {count.rows} rows, seen {len(rows)}.")
     if (rows["to_ns"] < rows["from_ns"]).any():
         records.doubt("witness.csv: a span ends before it begins.")
+
+
+def _samples(frame: pd.DataFrame) -> pd.DataFrame:
+    """Raises where a list of copies is none: figures that come from it would be made of the rows that happen to be whole."""
+    if (frame["t_ns"] < frame["asked_ns"]).any():
+        raise ValueError("a sample was answered before it was asked for")
+    for text in frame["replication"].unique():
+        if text:
+            _PEERS.validate_json(text, strict=True)
+    return frame
 
 
 def _reads(frame: pd.DataFrame) -> pd.DataFrame:

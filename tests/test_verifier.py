@@ -103,3 +103,19 @@ def test_a_run_without_a_payment_of_the_probe_is_in_doubt(tmp_path: Path) -> Non
     judged, verified, _ = compare(run)
     assert judged["verdict"] == verified["verdict"] == "INVALID"
     assert "probe: it recorded no payment" in verified["doubts"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('""state""', '""stale""'), ("streaming", "stream\\ing"), ('""sync_state"": ""', '""sync_state"": 7, ""x"": ""')],
+)
+def test_a_list_of_copies_that_is_none_is_damage_to_both(tmp_path: Path, old: str, new: str) -> None:
+    """One flipped bit in a list of copies: the judge took figures from the lists that were whole, the verifier took none."""
+    run = write_run(tmp_path / "run", SCENARIOS["center-loss"])
+    text = (run / "samples.csv").read_text()
+    assert old in text
+    (run / "samples.csv").write_text(text.replace(old, new, 1))
+    judged, verified, found = compare(run)
+    assert (judged["verdict"], verified["verdict"], found) == ("INVALID", "INVALID", [])
+    assert judged["measured"]["unprotected_s"] is None
+    assert any(reason.startswith("samples.csv cannot be read") for reason in judged["reasons"])
