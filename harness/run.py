@@ -280,8 +280,9 @@ class Run:
         except Exception as error:
             self.tell_step(name, role, before, error=" ".join(str(error).split()))
             raise CouldNotTell(f"the runbook step {name!r} failed: {' '.join(str(error).split())}") from error
-        told = ", ".join(result) if isinstance(result, list) else result.name if isinstance(result, Node) else ""
-        self.tell_step(name, role, before, result=str(told))
+        names = result if isinstance(result, list) else [result.name] if isinstance(result, Node) else []
+        told = ", ".join(one for one in names if isinstance(one, str))  # a step may return what it likes: rows of a query, too
+        self.tell_step(name, role, before, result=told)
         return result
 
     def tell_step(self, name: str, role: str | None, before_ns: int, *, error: str = "", result: str = "") -> None:
