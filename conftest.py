@@ -1,4 +1,7 @@
-"""pytest wiring only: a function that `@drill` marked is run by the runner, and passes when its verdict is PASS."""
+"""pytest wiring only: a function that `@drill` marked is run by the runner, and passes when its verdict is PASS.
+
+`--again N`: a drill whose verdict is INVALID, which proves nothing either way, is run up to N times more. A FAIL never is.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.runner import INTERRUPTED_EXIT, Options, run_drill
+from harness.drill import Drill
+from harness.runner import INTERRUPTED_EXIT, Options, Result, run_drill
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--again", type=int, default=0, metavar="N", help="run a drill that ended INVALID up to N times more")
 
 
 @pytest.fixture
@@ -25,10 +33,20 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     drill = getattr(pyfuncitem.obj, "drill", None)
     if drill is None:
         return None
-    result = run_drill(drill, Options(runs=Path("runs"), interactive=False))
+    result = until_told(drill, pyfuncitem.config.getoption("--again"))
     if result.exit_code == INTERRUPTED_EXIT:
         pytest.exit("interrupted, and healed", returncode=INTERRUPTED_EXIT)
     if result.exit_code != 0:
         reasons = "\n".join(f"  - {reason}" for reason in result.verdict.reasons)
         pytest.fail(f"{result.verdict.verdict}: see {result.directory}/report.html\n{reasons}", pytrace=False)
     return True
+
+
+def until_told(drill: Drill, again: int) -> Result:
+    """The first run that was told PASS or FAIL, or interrupted; the last of `1 + again` runs where none was. All are kept."""
+    while True:
+        result = run_drill(drill, Options(runs=Path("runs"), interactive=False))
+        if again <= 0 or result.verdict.verdict != "INVALID" or result.exit_code == INTERRUPTED_EXIT:
+            return result
+        again -= 1
+        print(f"{drill.name} was INVALID, which proves nothing: it is run again ({result.directory} is kept)")

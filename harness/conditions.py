@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 def service_restored(run: Run) -> tuple[bool, str]:
     """Service is back from the last fault, by the rule and the code that the verdict uses: see `rto_s` in docs/evidence.md."""
-    return run.customers.restored(run.last_window)
+    back, seen = run.customers.restored(run.last_window)
+    run.last_window.seen_back |= back
+    return back, seen
 
 
 def replicas_caught_up(run: Run) -> tuple[bool, str]:

@@ -86,11 +86,15 @@ class Numbers:
 
 @dataclass
 class Window:
-    """One fault: the last moment before it, the first after it, and when its heal began (None: not yet)."""
+    """One fault: the last moment before it, the first after it, when its heal began (None: not yet).
+
+    `seen_back`: the drill has seen service restored, so it is to be in order when the heal begins.
+    """
 
     before_ns: int
     after_ns: int
     end_ns: int | None = None
+    seen_back: bool = False
 
 
 class Customers:
@@ -246,6 +250,10 @@ class Customers:
             return False, seen
         outage = service.outage(before_ns=window.before_ns, after_ns=window.after_ns, window_end_ns=now_ns)
         return outage.return_ns is not None, seen
+
+    def relapsed(self, window: Window) -> bool:
+        """Whether service was seen back from that fault and is out of order again: a heal now would cut its return off."""
+        return window.seen_back and (self.unsettled([window]) or not self.restored(window)[0])
 
     def unsettled(self, windows: Iterable[Window]) -> bool:
         """Whether it can't be told yet if service stayed.

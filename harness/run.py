@@ -23,6 +23,7 @@ from topologies.model import Check, Effect, Moment, Node
 T = TypeVar("T")
 Condition = Callable[["Run"], tuple[bool, str]]
 BYSTANDER_WITHIN_S = 20.0
+SETTLED_WITHIN_S = 45.0  # 10 s in order, after what a busy machine may keep a bank waiting that has just got its copies back
 
 
 class Run:
@@ -199,12 +200,15 @@ class Run:
     def begin_heal(self, name: str | None = None) -> None:
         """The window of that fault (the newest by default) is over: reading its disk, a rebuild and the heal are work of ours.
 
-        Waits for the fault's proof first. Raises what the proof raised.
+        Waits for the fault's proof first, and for service where a step of the runbook, a rebuild say, has disturbed it again:
+        what returns only under the heal has not returned. Raises what the proof raised.
         """
         name = name or next(reversed(self.active))
         if name in self.healing:
             return
         self.join_proof(name)
+        if (window := self.windows.get(name)) is not None:
+            self.watch("service is still back", lambda: self.customers.relapsed(window))
         self.open_heal(name)
 
     def open_heal(self, name: str) -> None:
@@ -333,6 +337,19 @@ class Run:
             f"{before.sync_names or 'empty'}), and only a synchronous copy may run for leader"
         )
         self.events.write("takeover", text, node=after, sync_names=before.sync_names, copies=copies)
+
+    def watch(self, what: str, unclear: Callable[[], bool]) -> None:
+        """Customers go on until it can be told whether `what`, for `SETTLED_WITHIN_S` and their time-out at most.
+
+        A verdict must not miss it by a second; what is not clear by then, the verdict says.
+        """
+        within_s = SETTLED_WITHIN_S + self.customers.load.probe_timeout_s
+        deadline = time.monotonic() + within_s
+        if unclear():
+            self.view.phase(f"watching whether {what}", within_s)
+        while unclear() and time.monotonic() < deadline:
+            self.check_load()
+            time.sleep(0.1)
 
     def check_load(self) -> None:
         if wrong := self.customers.alive():

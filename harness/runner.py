@@ -56,7 +56,6 @@ CAUGHT_UP_WITHIN_S = 60.0
 STEADY_WITHIN_S = 60.0
 COPY_WITHIN_S = 30.0
 BASELINE_SETTLE_S = 1.0  # the pools open their connections: not part of the baseline
-SETTLED_WITHIN_S = 45.0  # 10 s in order, after what a busy machine may keep a bank waiting that has just got its copies back
 BASELINE_WITHIN_S = 60.0  # a busy machine may keep a bank that has just started out of order for a while
 INTERRUPTED_EXIT = 130
 
@@ -273,7 +272,7 @@ def loaded(plan: Plan, directory: Path, cluster: Cluster, events: EventLog, view
             if run.active:
                 with uninterrupted(view):
                     run.heal_all()
-        wait_settled(run)
+        run.watch("service stays", lambda: run.customers.unsettled(run.windows.values()))
         run.phase("drain")
     finally:
         stop_numbers.set()
@@ -293,17 +292,6 @@ def prove_steady(run: Run) -> None:
     if silent := [check.subject for check in run.reach("before") if not check.ok]:
         raise CouldNotTell(f"no steady state before the drill: {', '.join(silent)} carry nothing")
     run.events.write("steady", "every copy streams, every link carries, a payment came back")
-
-
-def wait_settled(run: Run) -> None:
-    """Customers go on until it can be told whether service stayed: a verdict must not miss it by a second."""
-    within_s = SETTLED_WITHIN_S + run.plan.load.probe_timeout_s
-    deadline = time.monotonic() + within_s
-    if run.customers.unsettled(run.windows.values()):
-        run.view.phase("watching whether service stays", within_s)
-    while run.customers.unsettled(run.windows.values()) and time.monotonic() < deadline:
-        run.check_load()
-        time.sleep(0.1)
 
 
 def show_numbers(run: Run, stop: threading.Event) -> None:

@@ -169,3 +169,21 @@ def test_a_return_that_never_came_is_settled_once_service_is_in_order(tmp_path: 
     assert replay.customers.unsettled([window])  # customers are turned away right now: that would be the end of the run
     replay.tell_until(replay.before_ns + 47 * SECOND_NS)
     assert not replay.customers.unsettled([window])
+
+
+def test_a_relapse_is_waited_for_where_service_was_seen_back(tmp_path: Path) -> None:
+    """Back after 9 s, and out of order again from 22 to 26 s: a heal that began in between would cut the second return off."""
+    replay = Replay(SCENARIOS["relapse"], tmp_path)
+    seen, unseen = Window(replay.before_ns, replay.after_ns, seen_back=True), Window(replay.before_ns, replay.after_ns)
+    told = {}
+    for seconds in (21, 24, 27, 34, 38):
+        replay.tell_until(replay.before_ns + seconds * SECOND_NS)
+        told[seconds] = replay.customers.relapsed(seen)
+        assert not replay.customers.relapsed(unseen)
+    assert told == {21: False, 24: True, 27: True, 34: True, 38: False}
+    cut = [replace(seen, end_ns=replay.before_ns + seconds * SECOND_NS) for seconds in (24, 38)]
+    sealed = replay.sealed(replay.before_ns + 50 * SECOND_NS)
+    returns = [
+        sealed.outage(before_ns=w.before_ns, after_ns=w.after_ns, window_end_ns=w.end_ns or 0).return_ns is not None for w in cut
+    ]
+    assert returns == [False, True]

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from harness.customers import Window
 from harness.run import Run
 from judging.errors import CouldNotTell
 from judging.evidence import EventLog
@@ -81,7 +82,8 @@ class Slow:
 def run(tmp_path: Path) -> Iterator[Run]:
     quiet = SimpleNamespace(phase=lambda *_: None, injected=lambda *_: None, message=lambda *_: None)
     observer = SimpleNamespace(primary=None, latest={})
-    customers = SimpleNamespace(alive=lambda: None)
+    load = SimpleNamespace(probe_timeout_s=1.0)
+    customers = SimpleNamespace(alive=lambda: None, load=load, relapsed=lambda _: False)
     events = EventLog(tmp_path / "events.jsonl")
     made = Run(
         cast(Any, None), tmp_path, cast(Any, StillCluster()), events, cast(Any, customers), cast(Any, observer), cast(Any, quiet)
@@ -113,6 +115,33 @@ def test_the_heal_waits_for_the_proof(run: Run) -> None:
         assert time.monotonic() - began >= 0.3
         assert kinds(run)[-2:] == ["proof", "heal_started"]
     assert kinds(run).count("proof") == 1
+
+
+def test_the_heal_waits_for_service_that_the_runbook_disturbed_again(run: Run) -> None:
+    """What comes back only after the window's end has not come back: the verdict could not be told."""
+    fault = Slow()
+    fault.told.set()
+    disturbed = threading.Event()
+    disturbed.set()
+    asked: list[Window] = []
+    run.customers.relapsed = lambda window: asked.append(window) or disturbed.is_set()  # type: ignore[method-assign,func-returns-value]
+    with run.fault(fault):
+        threading.Timer(0.3, disturbed.clear).start()
+        began = time.monotonic()
+        run.begin_heal()
+        assert time.monotonic() - began >= 0.3
+    assert asked[0] is run.last_window
+    assert kinds(run)[-2:] == ["heal_started", "healed"]
+
+
+def test_service_that_stays_away_is_not_waited_for_without_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.run.SETTLED_WITHIN_S", -0.8)
+    fault = Slow()
+    fault.told.set()
+    run.customers.relapsed = lambda window: window is not None  # type: ignore[method-assign]
+    with run.fault(fault):
+        pass
+    assert kinds(run)[-2:] == ["heal_started", "healed"]
 
 
 def test_a_proof_that_raises_ends_the_run_and_the_fault_is_healed(run: Run) -> None:
