@@ -32,6 +32,7 @@ from judging.evidence import (
     WitnessCount,
     sha256_of_bytes,
 )
+from judging.kinds import wrong
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -368,6 +369,7 @@ def _check_plan(records: Records) -> None:
 
 def _check_version_2(records: Records) -> None:
     _check_chain(records)
+    _check_kinds(records)
     if records.samples is not None:
         records.samples = attempt(records.evidence, "samples.csv", lambda: _samples(records.evidence.samples), records.doubts)
     for _, by_hand in records.of("by_hand", ByHand):
@@ -381,6 +383,17 @@ def _check_version_2(records: Records) -> None:
     if records.promised("reads"):
         records.reads = attempt(records.evidence, "reads.csv", lambda: _reads(records.evidence.reads), records.doubts)
         _check_reads(records)
+
+
+def _check_kinds(records: Records) -> None:
+    """An event whose data is not as the page says tells nothing, not even the part of it that can be read."""
+    told = []
+    for event in records.events:
+        if (what := wrong(event.kind, event.data)) is None:
+            told.append(event)
+        else:
+            records.doubt(f"events.jsonl seq {event.seq} ({event.kind}): {what}.")
+    records.events = told
 
 
 def _check_chain(records: Records) -> None:

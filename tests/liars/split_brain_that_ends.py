@@ -42,7 +42,7 @@ def sabotage(cluster: Cluster) -> None:
             lambda node=node: json.loads(cluster.patroni(node, "GET", "/patroni")).get("pause"), within_s=20, what="the pause"
         )
     assert cluster.sql(NEW, "SELECT pg_promote(wait_seconds => 20)")[0][0]
-    balancer(cluster, "dc1", f"disable health primary/{NEW}")
+    balancer(cluster, "dc1", f"disable health primary/{NEW}", f"set server primary/{NEW} health up")
     # The pool's connections are as old as the first primary: new ones are shared out between both.
     cluster.sql(OLD, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'bank'")
     since = cluster.sql(NEW, "SELECT clock_timestamp()")[0][0]  # from here on nothing of one of them reaches the other
