@@ -56,7 +56,7 @@ CAUGHT_UP_WITHIN_S = 60.0
 STEADY_WITHIN_S = 60.0
 COPY_WITHIN_S = 30.0
 BASELINE_SETTLE_S = 1.0  # the pools open their connections: not part of the baseline
-BASELINE_WITHIN_S = 60.0  # a busy machine may keep a bank that has just started out of order for a while
+BASELINE_WITHIN_S = 120.0  # a busy machine may keep a bank that has just started out of order for a while
 INTERRUPTED_EXIT = 130
 
 
