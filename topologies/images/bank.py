@@ -19,9 +19,9 @@ from starlette.routing import Route
 CENTER = os.environ["CENTER"]
 HOST, PORT = os.environ["DATABASE"].split(":")
 CONNECT_S = 1.0
-# No free connection for this long: 503, nothing was sent. Below the service level by what a busy database takes for a payment: who
-# waits longer is served too late to count, and a bank that is only just fast enough would serve everybody late and nobody in time.
-# Not shorter: what a slow disk serves in bursts has to wait somewhere.
+# No free connection for this long: 503, nothing was sent. Below the service level by what a busy database takes for a payment:
+# who waits longer is served too late to count, and a bank that is only just fast enough would serve everybody late and nobody in
+# time. Not shorter: what a slow disk serves in bursts has to wait somewhere.
 QUEUE_S = 0.75
 ANSWER_S = 2.0  # no answer for this long: 500, unknown
 READY_EVERY_S = 0.2
