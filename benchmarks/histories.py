@@ -220,9 +220,14 @@ def quoted(text: str) -> str:
 def plan_of(one: Story) -> dict[str, Any]:
     names = ("rto_s", "rpo_s", "lost_transactions", "interruption_s", "detect_s", "unprotected_s", "availability")
     centers = [
-        {"name": name, "region": "A", "nodes": [{"name": node, "kind": kind} for node, kind in NODES.items() if node[:3] == name]}
+        {
+            "name": name,
+            "region": "A",
+            "nodes": [{"name": node, "kind": kind, "group": "a"} for node, kind in NODES.items() if node[:3] == name],
+        }
         for name in ("dc1", "dc2")
     ]
+    groups = [{"name": "a", "upstream": None}]
     links = [{"source": a, "target": b, "latency_ms": 1.0, "bandwidth_kbps": None} for a, b in (("dc1", "dc2"), ("dc2", "dc1"))]
     return {
         "evidence_version": 2,
@@ -230,7 +235,7 @@ def plan_of(one: Story) -> dict[str, Any]:
         "claim": "The primary is killed: another takes over.",
         "run_id": one.run_id,
         "seed": one.seed,
-        "topology": {"name": "two", "centers": centers, "links": links, "service": "http://127.0.0.1:1", "settings": {}},
+        "topology": {"name": "two", "centers": centers, "groups": groups, "links": links, "service": "", "settings": {}},
         "targets": {**{name: one.targets.get(name) for name in names}, "basis": {}},
         "load": {
             "probe_interval_ms": 40.0,

@@ -23,13 +23,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from faults import BitsFlipped, CenterPowerLoss, Fault, LinkBlackholed, NodeKilled, PlannedSwitchover, RegionLoss
+from faults.bits_flipped import BitsFlipped
+from faults.link_blackholed import LinkBlackholed
+from faults.model import Fault
+from faults.node_killed import NodeKilled
+from faults.planned_switchover import PlannedSwitchover
+from faults.power_loss import CenterPowerLoss, RegionLoss
 from harness import runbooks
 from harness.watcher import Watcher
-from topologies import engine, images, startup
-from topologies.cluster import Cluster, ClusterError
-from topologies.database import wait_for
-from topologies.staged import Deferred
+from runtime import engine, images, startup
+from runtime.cluster import Cluster, ClusterError
+from runtime.database import wait_for
+from runtime.staged import Deferred
 from topologies.two_region_three_center import two_region_three_center
 
 BURN = "while True:\n pass"

@@ -35,7 +35,7 @@ TESTS = (
     "test_judge_edges", "test_columns",
 )  # fmt: skip
 BATCH = 100  # mutants asked at a time: a run that is stopped leaves whole batches, each drawn by chance
-COPIED = ("benchmarks", "drills", "faults", "harness", "judging", "load", "reports", "tests", "topologies")
+COPIED = ("benchmarks", "drills", "faults", "harness", "judging", "load", "managers", "reports", "runtime", "tests", "topologies")
 BUDGET_S = 12  # of CPU for the tests of one mutant, the quickest first: see tests/quickened.py
 WORDS = {
     0: "survived",

@@ -21,20 +21,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.instrument import ROOT
-from topologies import engine, images, nodes, startup
-from topologies.addresses import DOOR, Addresses
+from runtime import engine, images, nodes, startup
+from runtime.addresses import DOOR, Addresses
+from runtime.manager import Program
 from topologies.two_region_three_center import two_region_three_center
 
 BARE_PORT = 8081
 RUN_ID = "recording-benchmark"
 
 
-def with_a_bare_way(addresses: Addresses) -> nodes.Program:
+def with_a_bare_way(addresses: Addresses) -> Program:
     """The front door, and beside it a way to the same banks without any log."""
     program = real_door(addresses)
     bare = f"frontend bare\n  bind *:{BARE_PORT}\n  option dontlognull\n"
     bare += "  http-request set-log-level silent\n  default_backend bank\n"
-    return nodes.Program(program.command, {"CONFIG": program.environment["CONFIG"] + bare}, program.capabilities)
+    return Program(program.command, {"CONFIG": program.environment["CONFIG"] + bare}, program.capabilities)
 
 
 real_door = nodes.door

@@ -294,7 +294,11 @@ def write_run(directory: Path, payments: int, *, level: int = 6) -> None:
 
 def a_plan() -> Plan:
     centers = [
-        {"name": center, "region": "A", "nodes": [{"name": n, "kind": "postgres"} for n, c in NODES.items() if c == center]}
+        {
+            "name": center,
+            "region": "A",
+            "nodes": [{"name": n, "kind": "postgres", "group": "a"} for n, c in NODES.items() if c == center],
+        }
         for center in dict.fromkeys(NODES.values())
     ]
     return Plan(
@@ -303,7 +307,13 @@ def a_plan() -> Plan:
         claim="A run of any size is judged.",
         run_id="scale",
         seed=SEED,
-        topology={"name": "made-up", "centers": centers, "links": [], "settings": {}},
+        topology={
+            "name": "made-up",
+            "centers": centers,
+            "groups": [{"name": "a", "upstream": None}],
+            "links": [],
+            "settings": {},
+        },
         targets=Targets(rto_s=30, rpo_s=0, lost_transactions=0),
         load=Load(probe_interval_ms=INTERVAL_NS / 1e6, customers=CUSTOMERS, baseline_s=8),
         environment_class="lab-containers",

@@ -19,9 +19,9 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from topologies import engine
-from topologies.cluster import Cluster
-from topologies.machine import Machine
+from runtime import engine
+from runtime.cluster import Cluster
+from runtime.machine import Machine
 
 LIMIT = "blkio.throttle.write_iops_device"
 DONE = "blkio.throttle.io_serviced"

@@ -1,4 +1,4 @@
-from faults import CenterPowerLoss
+from faults.power_loss import CenterPowerLoss
 from harness import runbooks
 from harness.conditions import replicas_caught_up, service_restored
 from harness.drill import drill, payments

@@ -1,4 +1,4 @@
-from faults import BitsFlipped
+from faults.bits_flipped import BitsFlipped
 from harness import runbooks
 from harness.conditions import corruption_detected, replicas_caught_up, service_restored
 from harness.drill import drill, payments

@@ -1,4 +1,4 @@
-from faults import LinkBlackholed
+from faults.link_blackholed import LinkBlackholed
 from harness import runbooks
 from harness.conditions import replicas_caught_up, service_restored
 from harness.drill import drill, payments

@@ -1,4 +1,4 @@
-from faults import PlannedSwitchover
+from faults.planned_switchover import PlannedSwitchover
 from harness.conditions import replicas_caught_up, service_restored
 from harness.drill import drill, payments
 from harness.run import Run

@@ -1,10 +1,10 @@
-from faults import RegionLoss
+from faults.power_loss import RegionLoss
 from harness import runbooks
 from harness.conditions import replicas_caught_up, service_restored
 from harness.drill import drill, payments
 from harness.run import Run
 from judging.evidence import Targets
-from topologies.database import wait_for
+from runtime.database import wait_for
 from topologies.two_region_three_center import two_region_three_center
 
 DECISION_AFTER_S = 10  # what people are given to decide; a drill cannot measure them, so it is set, and part of the RTO

@@ -7,10 +7,10 @@ import time
 from typing import Any
 
 from faults.node_killed import PRIMARY
-from topologies.cluster import Cluster, ClusterError
-from topologies.files import OpenFile
+from runtime.cluster import Cluster, ClusterError
+from runtime.files import OpenFile
+from topologies.kinds import DATA_DIRECTORY
 from topologies.model import Check, Effect, Moment, Proof, Topology
-from topologies.nodes import DATA_DIRECTORY
 
 PAGE_BYTES = 8192
 OFFSET_IN_PAGE = 5000  # inside the tuples: the header stays sane, only the checksum can tell
@@ -42,7 +42,7 @@ class BitsFlipped:
         return Effect()  # nothing stops: that is what makes it dangerous
 
     def undo(self) -> str:
-        return f"rebuild {self.target} from a clean copy (Patroni's reinitialize)"
+        return f"rebuild {self.target} from a clean copy"
 
     def prepare(self, cluster: Cluster) -> None:
         if self.target == PRIMARY:
@@ -108,4 +108,4 @@ class BitsFlipped:
         if damaged and state is not None and not state.in_recovery:
             raise ClusterError(f"{self.target} is damaged and still the primary: a clean copy must take over first")
         if damaged:
-            cluster.patroni(self.target, "POST", "/reinitialize", {"force": True})
+            cluster.manager(self.target).rebuild(cluster, self.target)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from faults.model import Stroke, proof_of_cut
-from topologies.cluster import Cluster
+from runtime.cluster import Cluster
+from runtime.staged import Deferred, Staged
 from topologies.model import Check, Effect, Proof, Topology
-from topologies.staged import Deferred, Staged
 
 
 class LinkBlackholed(Stroke):
@@ -30,7 +30,8 @@ class LinkBlackholed(Stroke):
         known = {str(link) for link in topology.links}
         for path in self.paths():
             if path not in known:
-                raise ValueError(f"no link {path!r}; expected one of {', '.join(sorted(known))}, or both ways as dc1<->dc2")
+                both = sorted(known)[0].replace("->", "<->")
+                raise ValueError(f"no link {path!r}; expected one of {', '.join(sorted(known))}, or both ways as {both}")
         return Effect(cut=self.paths())
 
     def undo(self) -> str:

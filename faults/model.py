@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Protocol
 
-from topologies.cluster import Cluster
-from topologies.database import wait_for
+from runtime.cluster import Cluster
+from runtime.database import wait_for
+from runtime.staged import Deferred, Staged
+from topologies.kinds import KINDS
 from topologies.model import Check, Effect, Moment, Proof, Topology
-from topologies.staged import Deferred, Staged
 
 
 class Fault(Protocol):
@@ -79,7 +80,7 @@ def proof_of_death(cluster: Cluster, node: str) -> Check:
     """The engine's record of the SIGKILL, waited for 10 s at most, and that nobody listens there any more."""
     with contextlib.suppress(TimeoutError):
         cluster.wait_dead(node)
-    port = {"postgres": 5432, "etcd": 2379, "haproxy": 5432, "bank": 8080}[cluster.topology.node(node).kind]
+    port = KINDS[cluster.topology.node(node).kind].port
     state = cluster.container_state(node)
     listening = cluster.listening(node, port)
     return Check(

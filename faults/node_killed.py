@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from faults.model import Stroke, proof_of_death
-from topologies.cluster import Cluster
+from runtime.cluster import Cluster
+from runtime.staged import Deferred, Staged
 from topologies.model import Effect, Proof, Topology
-from topologies.staged import Deferred, Staged
 
 PRIMARY = "primary"
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from concurrent.futures import Future
 from typing import Any
 
-from topologies.cluster import Cluster, ClusterError
-from topologies.database import wait_for
+from runtime.cluster import Cluster, ClusterError
+from runtime.database import wait_for
 from topologies.model import Check, Effect, Moment, Proof, Topology
 
 
@@ -36,7 +35,7 @@ class PlannedSwitchover:
         self.old = cluster.wait_primary(within_s=10).name
         if cluster.topology.center_of(self.old).name == self.target:
             raise ClusterError(f"the primary {self.old} is in {self.target} already")
-        # Patroni refuses a candidate that isn't synchronous at the moment: it would lose payments.
+        # A manager refuses a candidate that isn't synchronous at the moment: it would lose payments.
         self.candidate = wait_for(
             lambda: self.synchronous_copy(cluster), within_s=30, what=f"a synchronous copy in {self.target}", every_s=0.2
         )
@@ -47,21 +46,18 @@ class PlannedSwitchover:
         if state is None:
             return None
         in_sync = {r["name"] for r in state.replication if r["sync_state"] in ("sync", "quorum") and r["name"] in candidates}
-        # What Patroni has in its store decides, and lags behind the database's word by a turn of its loop.
-        members = json.loads(cluster.patroni(self.old, "GET", "/cluster"))["members"]
-        in_sync &= {m["name"] for m in members if m["role"] in ("sync_standby", "quorum_standby")}
+        in_sync &= set(cluster.manager(self.old).candidates(cluster, self.old))
         return min(in_sync, default=None)
 
     def release(self) -> None:
         """Nothing is held."""
 
     def inject(self, cluster: Cluster) -> Moment | None:
-        """Asks for it and returns: Patroni answers only when it is over, and the clock must start with the question."""
+        """Asks for it and returns: the answer comes only when it is over, and the clock must start with the question."""
         if not self.candidate:
             self.prepare(cluster)
-        body = {"leader": self.old, "candidate": self.candidate}
         before_ns = time.monotonic_ns()
-        self.request = cluster.ask_patroni(self.old, "POST", "/switchover", body, timeout_s=60)
+        self.request = cluster.manager(self.old).ask_switch_over(cluster, self.old, self.candidate)
         return Moment(before_ns, time.monotonic_ns())
 
     def role(self, cluster: Cluster, node: str) -> str:
@@ -69,7 +65,7 @@ class PlannedSwitchover:
         return "no answer" if state is None else "standby" if state.in_recovery else "primary"
 
     def proof(self, cluster: Cluster) -> Proof:
-        # Patroni may stop watching before it is over: what counts is whether it happens.
+        # The manager may stop watching before it is over: what counts is whether it happens.
         refusal = None if self.request is None else self.request.exception()
         try:
             wait_for(lambda: self.role(cluster, self.candidate) == "primary", within_s=60, what=f"{self.candidate} to be primary")

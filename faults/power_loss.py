@@ -6,10 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from faults.model import Stroke, proof_of_death
-from topologies.addresses import DOOR
-from topologies.cluster import Cluster
+from runtime.addresses import DOOR
+from runtime.cluster import Cluster
+from runtime.staged import Deferred, Staged
+from topologies.kinds import KINDS
 from topologies.model import Center, Check, Effect, Proof, Topology
-from topologies.staged import Deferred, Staged
+
+PRIMARYS_CENTER = "primary's center"
 
 
 def outage(topology: Topology, centers: tuple[Center, ...]) -> Effect:
@@ -20,7 +23,7 @@ def outage(topology: Topology, centers: tuple[Center, ...]) -> Effect:
 
 
 class CenterPowerLoss(Stroke):
-    """Every node and link of one center at once.
+    """Every node and link of one center at once. `center` is a name, or "primary's center": where the primary is by then.
 
     The links' packets are dropped first and the nodes killed then: a proxy would still deliver what it holds, and hide a loss.
     SIGKILL keeps what the kernel had in its page cache: unsynced writes survive here and would not in a real power cut.
@@ -34,7 +37,7 @@ class CenterPowerLoss(Stroke):
         return {"center": self.target}
 
     def centers(self, topology: Topology) -> tuple[Center, ...]:
-        return (topology.center(self.target),)
+        return (topology.center(self.target),) if self.target != PRIMARYS_CENTER else ()  # not known before it is prepared
 
     def effect(self, topology: Topology) -> Effect:
         return outage(topology, self.centers(topology))
@@ -43,6 +46,8 @@ class CenterPowerLoss(Stroke):
         return f"start every node of {self.target} again, then let its links carry packets"
 
     def stage(self, cluster: Cluster) -> Staged | Deferred:
+        if self.target == PRIMARYS_CENTER:
+            self.target = cluster.topology.center_of(cluster.wait_primary(within_s=10).name).name
         effect = self.effect(cluster.topology)
         return cluster.stage(cut=effect.cut, kill=effect.down)
 
@@ -62,7 +67,7 @@ class CenterPowerLoss(Stroke):
         effect = self.effect(cluster.topology)
         cluster.restore(effect.cut)
         # The stores first: whose store does not answer when it starts looks again only after five seconds.
-        cluster.start(sorted(effect.down, key=lambda name: cluster.topology.node(name).kind != "etcd"))
+        cluster.start(sorted(effect.down, key=lambda name: KINDS[cluster.topology.node(name).kind].start))
 
 
 class RegionLoss(CenterPowerLoss):

@@ -327,7 +327,7 @@ def doctor(as_json: bool) -> None:
 @main.command()
 def prepare() -> None:
     """Pull or build the images now, so that a drill need not."""
-    from topologies import engine, images
+    from runtime import engine, images
 
     try:
         found = images.ensure(engine.connect(), lambda text: click.echo(f"images: {text}"))

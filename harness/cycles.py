@@ -11,7 +11,7 @@ from harness.drill import Drill
 from harness.ground import STANDING, Ground
 from harness.runner import INTERRUPTED_EXIT, Options, Result, run_drill
 from judging.errors import CouldNotStart
-from topologies import engine
+from runtime import engine
 
 
 def run_cycles(drill: Drill, options: Options, count: int, *, tell: Callable[[str], None]) -> list[Result]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from harness import leftovers
 from harness.environment import DISK_NEEDED_MIB, MEMORY_NEEDED_MIB, memory_available_mib
 from harness.leftovers import Ours
-from topologies import engine, images
+from runtime import engine, images
 
 MARKS = {"ok": "ok      ", "degraded": "DEGRADED", "missing": "MISSING "}
 

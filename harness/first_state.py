@@ -9,10 +9,11 @@ from contextlib import AbstractContextManager
 
 from harness import runbooks
 from judging.evidence import EventLog, Plan
-from topologies.cluster import Cluster, ClusterError
-from topologies.database import Database, wait_for
-from topologies.redundancy import fully_redundant, replayed
-from topologies.startup import held_in_two_centers, pay
+from runtime.cluster import Cluster, ClusterError
+from runtime.database import Database, wait_for
+from runtime.manager import manager_of
+from runtime.redundancy import fully_redundant, replayed
+from runtime.startup import held_in_two_centers, pay
 
 WITHIN_S = 60.0
 TABLES = ("payments", "entries")
@@ -37,7 +38,8 @@ def first_state_again(cluster: Cluster, plan: Plan, events: EventLog, *, home: s
         events.write("progress", f"rebuilt before this cycle: {', '.join(rebuilt)}")
     if moved := runbooks.move_primary_home(cluster, home):
         events.write("progress", f"before this cycle the primary's role was handed back, as planned: to {moved} in {home}")
-    cluster.move_store_leader(cluster.topology.settings["etcd_leader_center"])
+    for group in cluster.topology.groups:
+        manager_of(group).first_state(cluster, group)
     wait_for(lambda: fully_redundant(cluster), within_s=WITHIN_S, what="full redundancy", every_s=0.2)
     with door_closed(cluster, events):
         close_books(cluster, events)

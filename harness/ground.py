@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.watcher import Watcher
-from topologies.cluster import Cluster
-from topologies.images import Images
+from runtime.cluster import Cluster
+from runtime.images import Images
 
 STANDING = "standing.json"
 

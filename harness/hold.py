@@ -15,29 +15,32 @@ from typing import Any
 import psycopg
 
 import faults
+import topologies
 from harness import environment, leftovers
 from harness.watcher import Watcher
 from judging.errors import BadInput, CouldNotStart, CouldNotTell
 from judging.evidence import wall_now
-from topologies import engine, images, startup
-from topologies.cluster import Cluster, ClusterError, Standing
-from topologies.database import wait_for
-from topologies.links import LinkError
+from runtime import engine, images, startup
+from runtime.cluster import Cluster, ClusterError, Standing
+from runtime.database import wait_for
+from runtime.links import LinkError
+from runtime.manager import check_managers
 from topologies.model import Topology
-from topologies.two_region_three_center import two_region_three_center
 
-TOPOLOGIES: dict[str, Callable[..., Topology]] = {"two-region-three-center": two_region_three_center}
 BY_HAND = "by-hand.jsonl"
 Say = Callable[[str], Any]
 
 
 def topology_named(name: str, settings: dict[str, Any]) -> Topology:
-    if name not in TOPOLOGIES:
-        raise BadInput(f"no topology {name!r}: there are {', '.join(TOPOLOGIES)}")
+    known = topologies.catalogue()
+    if name not in known:
+        raise BadInput(f"no topology {name!r}: there are {', '.join(known)}")
     try:
-        return TOPOLOGIES[name](**settings)
+        topology = known[name](**settings)
+        check_managers(topology)
     except ValueError as error:
         raise BadInput(str(error)) from error
+    return topology
 
 
 def connected() -> Any:

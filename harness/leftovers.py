@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from topologies import engine
+from runtime import engine
 
 PROCESSES = Path("/proc")
 State = Literal["running", "held", "left"]

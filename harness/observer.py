@@ -13,9 +13,11 @@ from pathlib import Path
 import psycopg
 
 from judging.evidence import SAMPLE_COLUMNS, EventLog
-from topologies.cluster import Cluster
-from topologies.database import Database, DatabaseState, Durability
-from topologies.leader import LeaderChange
+from runtime.cluster import Cluster
+from runtime.database import Database, DatabaseState, Durability
+from runtime.leader import LeaderChange
+from runtime.manager import manager_of
+from topologies.model import Group
 
 SAMPLE_EVERY_S = 0.2
 SAMPLE_WITHIN_S = 0.75  # with the pause before the next one still under HEARD_WITHIN_NS
@@ -40,7 +42,7 @@ class Observer:
         self.roles: dict[str, str] = {}
         self.durability: dict[str, Durability] = {}  # what each database said last of its commits
         self.threads = [threading.Thread(target=self.sample, args=(n.name,), daemon=True) for n in cluster.databases()]
-        self.threads += [threading.Thread(target=self.follow, args=(s,), daemon=True) for s in cluster.stores()]
+        self.threads += [threading.Thread(target=self.follow, args=(g,), daemon=True) for g in cluster.topology.groups]
 
     def start(self) -> None:
         for thread in self.threads:
@@ -136,21 +138,21 @@ class Observer:
             return max((primary.flush_lsn - lsn for lsn in replayed), default=0)
 
     # --- Leader keys --------------------------------------------------------------------------------------------------
-    def follow(self, store: str) -> None:
+    def follow(self, group: Group) -> None:
         def tell(change: LeaderChange) -> None:
             holder = f"{change.leader} holds" if change.leader else "nobody holds"
             self.events.write(
                 "leader_key",
-                f"{store}: {holder} the leader key",
+                f"{group.name}: {holder} the leader key",
                 source="dcs",
                 t_ns=change.t_ns,
-                store=store,
+                store=group.name,
                 leader=change.leader,
                 seen_before_ns=change.seen_before_ns,
                 revision=change.revision,
             )
 
-        self.cluster.leader_watch(store, tell).follow(self.stopping)
+        manager_of(group).follow(self.cluster, group, tell, self.stopping)
 
 
 def optional(value: int | None) -> int | str:

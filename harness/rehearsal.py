@@ -12,10 +12,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
-from faults import Fault
+from faults.model import Fault
 from harness.run import Condition, Run
 from judging.evidence import Planned, PlannedFault, PlannedStep, PlannedUntil
-from topologies.cluster import Cluster
+from runtime.cluster import Cluster
 from topologies.model import Check, Effect, Topology
 
 T = TypeVar("T")

@@ -10,14 +10,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from faults import Fault
+from faults.model import Fault
 from harness.customers import Customers, Window
 from harness.live import LiveView
 from harness.observer import Observer
 from judging.errors import CouldNotTell
 from judging.evidence import EventLog, Plan, csv_gz
-from topologies.cluster import Cluster
-from topologies.database import DatabaseState, wait_for
+from runtime.cluster import Cluster
+from runtime.database import DatabaseState, wait_for
 from topologies.model import Check, Effect, Moment, Node
 
 T = TypeVar("T")

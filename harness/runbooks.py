@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 
-from topologies.cluster import Cluster, ClusterError, lsn_bytes
-from topologies.database import wait_for
-from topologies.leader import b64
-from topologies.model import Center, Node
-from topologies.nodes import SCOPE, dynamic_configuration, standby_centers, stores, upstream
-from topologies.redundancy import replay_gaps
+from runtime.addresses import DOOR
+from runtime.cluster import Cluster, ClusterError, lsn_bytes
+from runtime.database import wait_for
+from runtime.manager import manager_of
+from runtime.nodes import bank_of
+from runtime.redundancy import replay_gaps
+from topologies.kinds import BANK, DATABASE, KINDS
+from topologies.model import Center, Group, Node
 
-REWIND_PATIENCE_S = 8.0  # what Patroni is given to rewind a diverged copy by itself: it takes 2 to 5 s where it does
+REWIND_PATIENCE_S = 8.0  # what a manager is given to rewind a diverged copy by itself: it takes 2 to 5 s where it does
 
 
 def region_is_dark(cluster: Cluster, region: str) -> bool:
@@ -21,12 +22,13 @@ def region_is_dark(cluster: Cluster, region: str) -> bool:
     return not any(seen[c.name].startswith("UP") for c in cluster.topology.region(region))
 
 
+def standby_side(cluster: Cluster) -> Group:
+    """The group that takes over when people say so: the first one, where there are several."""
+    return cluster.topology.standby_sides()[0]
+
+
 def remote_center(cluster: Cluster) -> Center:
-    return standby_centers(cluster.topology)[0]
-
-
-def remote_database(cluster: Cluster) -> Node:
-    return cluster.databases(remote_center(cluster))[0]
+    return cluster.topology.centers_of(standby_side(cluster).name)[0]
 
 
 def close_door_to_region(cluster: Cluster, region: str) -> None:
@@ -35,9 +37,10 @@ def close_door_to_region(cluster: Cluster, region: str) -> None:
 
 
 def promote_remote_region(cluster: Cluster) -> Node:
-    """dc3's standby cluster becomes the bank's cluster: its standby_cluster setting is taken away. Returns the new primary."""
-    node = remote_database(cluster)
-    cluster.patroni(node.name, "PATCH", "/config", {"standby_cluster": None})
+    """The standby side becomes the bank's primary side. Returns the new primary."""
+    group = standby_side(cluster)
+    node = cluster.topology.members(group.name)[0]
+    manager_of(group).promote(cluster, group)
     wait_for(lambda: writable(cluster, node.name), within_s=30, what=f"{node.name} to be writable", every_s=0.02)
     return node
 
@@ -48,51 +51,28 @@ def writable(cluster: Cluster, node: str) -> bool:
 
 
 def open_door_to_remote(cluster: Cluster) -> None:
-    """Customers to dc3, as soon as its bank can write (it asks a moment before it is let in)."""
+    """Customers to the standby side, as soon as its bank can write (it asks a moment before it is let in)."""
     center = remote_center(cluster)
-    bank = f"http://{cluster.addresses.node(center.name + '-bank')}:8080/ready"
+    bank = f"http://{cluster.addresses.node(bank_of(center))}:{KINDS[BANK].port}{KINDS[BANK].asked}"
     wait_for(lambda: cluster.http_status(bank) == 200, within_s=30, what=f"{center.name}'s bank to be ready", every_s=0.02)
     cluster.open_door_to([center.name])
 
 
 def rebuild_region_as_standby(cluster: Cluster, region: str) -> None:
-    """Region A comes back as the standby side of dc3. Its store comes first, and learns its new place before any Patroni starts.
+    """A region comes back as a copy of the side that took over. Its manager learns its new place before any database starts.
 
-    Without that, the region would come up as a second primary in its own store.
+    Without that, the region would come up as a second primary.
     """
-    topology, source = cluster.topology, remote_center(cluster)
+    topology, source = cluster.topology, standby_side(cluster)
     centers = topology.region(region)
     cluster.restore([str(link) for c in centers for link in topology.links_of(c.name)])
-    cluster.restore([f"door->{c.name}" for c in centers])
-    cluster.start([n.name for c in centers for n in c.nodes if n.kind in ("etcd", "haproxy")])
-    prefix, members = f"/service/{SCOPE}", stores(topology, centers[0])
-    wait_for(lambda: cluster.store_call(members, "/v3/kv/range", {"key": b64(f"{prefix}/config")}), within_s=60, what="a quorum")
-
-    slot = f"{region.lower()}_standby"
-    remote = remote_database(cluster).name
-    cluster.patroni(remote, "PATCH", "/config", {"slots": {slot: {"type": "physical"}}})
-    wait_for(
-        lambda: cluster.sql(remote, "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s", slot),
-        within_s=30,
-        what=f"slot {slot}",
-    )
-    config = dynamic_configuration(topology, centers[0]) | {
-        "synchronous_mode": False,
-        "synchronous_mode_strict": False,
-        "slots": None,
-        "standby_cluster": upstream(f"{source.name}-haproxy", 5432, slot),
-    }
-    text = json.dumps({k: v for k, v in config.items() if v is not None})
-    changes = [("put", {"key": b64(f"{prefix}/config"), "value": b64(text)})]
-    changes += [("deleterange", {"key": b64(f"{prefix}/{key}")}) for key in ("leader", "sync")]
-    for verb, body in changes:  # each may be repeated, and a store that has just started may be slow to answer
-        wait_for(
-            lambda verb=verb, body=body: cluster.store_call(members, f"/v3/kv/{verb}", body),
-            within_s=60,
-            what=f"the store to {verb}",
-        )
-    # One database first: several would fight for the one slot, and all but one wait in vain.
+    cluster.restore([f"{DOOR}->{c.name}" for c in centers])
+    cluster.start([n.name for c in centers for n in c.nodes if n.kind not in (DATABASE, BANK)])
     databases = [n.name for c in centers for n in cluster.databases(c)]
+    group = topology.group_of(databases[0])
+    manager_of(group).before_restart_as_standby(cluster, group, source)
+    # One database first: several would fight for the one slot, and all but one wait in vain.
+    remote = topology.members(source.name)[0].name
     cluster.start(databases[:1])
     wait_for(lambda: streams_from(cluster, remote), within_s=90, what=f"{databases[0]} to stream from {remote}", every_s=0.2)
     cluster.start([n.name for c in centers for n in c.nodes])
@@ -121,15 +101,11 @@ def move_primary_to_clean_copy(cluster: Cluster, damaged: str) -> str:
 
 def switch_over(cluster: Cluster, old: str, new: str) -> None:
     """Hand the primary's role from `old` to `new`; returns once `new` is writable."""
-    refusal: ClusterError | None = None
-    try:
-        cluster.patroni(old, "POST", "/switchover", {"leader": old, "candidate": new}, timeout_s=60)
-    except ClusterError as error:
-        refusal = error  # Patroni may stop watching before it is over: what counts is whether it happens
+    asked = cluster.manager(old).ask_switch_over(cluster, old, new)
     try:
         wait_for(lambda: writable(cluster, new), within_s=60, what=f"{new} to be primary")
-    except TimeoutError as error:
-        raise refusal or error from error
+    except TimeoutError as error:  # a manager may stop watching before it is over: what counts is whether it happens
+        raise (asked.exception() if asked.done() else None) or error from error
 
 
 def move_primary_home(cluster: Cluster, home: str) -> str:
@@ -161,7 +137,7 @@ def rebuild_node(cluster: Cluster, node: str) -> None:
     wait_for(
         lambda: (s := cluster.state(node)) is not None and s.in_recovery, within_s=60, what=f"{node} to be a standby", every_s=0.2
     )
-    cluster.patroni(node, "POST", "/reinitialize", {"force": True})
+    cluster.manager(node).rebuild(cluster, node)
     wait_for(lambda: rebuilt(cluster, node), within_s=120, what=f"{node} to be rebuilt and clean", every_s=0.5)
 
 
@@ -186,11 +162,11 @@ def rejoin_standbys(cluster: Cluster, *, within_s: float = 90) -> list[str]:
         primary = cluster.primary()
         lost = diverged(cluster, primary.name) if primary is not None else []
         for node in [n for n in since if n not in lost]:
-            del since[node]  # Patroni rewound it
+            del since[node]  # its manager rewound it
         for node in lost:
             stuck_s = time.monotonic() - since.setdefault(node, time.monotonic())
             if node not in rebuilt and stuck_s > REWIND_PATIENCE_S:
-                cluster.patroni(node, "POST", "/reinitialize", {"force": True})
+                cluster.manager(node).rebuild(cluster, node)
                 rebuilt.append(node)
         if gaps:
             raise ClusterError("; ".join(gaps))

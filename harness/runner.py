@@ -47,10 +47,11 @@ from judging.evidence import (
 from judging.judge import EXIT_CODES, Verdict
 from judging.measure import BASELINE_SHARE_MIN
 from judging.outage import SECOND_NS
-from topologies import engine, images, startup
-from topologies.cluster import Cluster, ClusterError
-from topologies.database import wait_for
-from topologies.redundancy import fully_redundant, replayed
+from runtime import engine, images, startup
+from runtime.cluster import Cluster, ClusterError
+from runtime.database import wait_for
+from runtime.manager import check_managers
+from runtime.redundancy import fully_redundant, replayed
 
 CAUGHT_UP_WITHIN_S = 60.0
 STEADY_WITHIN_S = 60.0
@@ -152,6 +153,7 @@ def make_plan(drill: Drill, options: Options, client: Any, found: images.Images)
     degraded = [] if found.toxiproxy else [f"links run without Toxiproxy, so without base latency: {found.why_no_toxiproxy}"]
     try:
         topology = drill.topology(**options.settings)
+        check_managers(topology)
     except ValueError as error:
         raise CouldNotStart(str(error)) from error
     body: list[Planned] | None = None

@@ -15,7 +15,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from topologies import engine
+from runtime import engine
 
 PATIENCE_S = 900.0
 

@@ -101,7 +101,10 @@ class Load(Model):
 
 
 class PlannedFault(Model):
-    """A fault that the drill's body injects. "primary", as target or argument: whoever it is when the fault is prepared."""
+    """A fault that the drill's body injects.
+
+    "primary", as target or argument: whoever it is when the fault is prepared; "primary's center": where that node stands.
+    """
 
     kind: Literal["fault"] = "fault"
     name: str

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from judging.evidence import Planned, PlannedFault, PlannedStep, PlannedUntil
-from judging.records import Injected, Intent, Primary, Records, Step, Until
+from judging.records import Injected, Intent, Primary, Records, Step, Until, topology_centers
 
-PRIMARY = "primary"  # in the plan: whoever is the primary when the fault is prepared
+# In the plan: whoever is the primary when the fault is prepared, and the center where it stands.
+PRIMARY, PRIMARYS_CENTER = "primary", "primary's center"
 
 
 def check_body(records: Records) -> None:
@@ -20,13 +21,14 @@ def check_body(records: Records) -> None:
         records.doubt("The plan does not say what the drill would do: its body could not be rehearsed.")
         return
     ended_early = any(event.kind in ("interrupted", "error") for event in records.events)
+    centers = {node: center for node, (center, _) in topology_centers(records.plan).items()}
     performed = [found for _, found in sorted(_performed(records), key=lambda one: one[0])]
     for number in range(max(len(records.plan.body), len(performed))):
         planned = records.plan.body[number] if number < len(records.plan.body) else None
         seen, primary = performed[number] if number < len(performed) else (None, None)
         if seen is None and ended_early:
             return  # the reason why the rest did not happen is told already
-        if not _same(planned, seen, primary):
+        if not _same(planned, seen, primary, centers):
             wanted, told = _words(planned), _words(seen)
             records.doubt(f"The drill did not do what its plan says, number {number + 1}: expected {wanted}; seen {told}.")
             return  # what follows is shifted against the plan
@@ -53,12 +55,14 @@ def _performed(records: Records) -> Iterator[tuple[int, tuple[Planned, str | Non
         yield event.seq, (PlannedStep(name=step.name, role=step.role), None)
 
 
-def _same(planned: Planned | None, seen: Planned | None, primary: str | None) -> bool:
+def _same(planned: Planned | None, seen: Planned | None, primary: str | None, centers: Mapping[str, str]) -> bool:
     if not isinstance(planned, PlannedFault) or not isinstance(seen, PlannedFault):
         return planned == seen
 
     def meant(value: Any) -> Any:
-        return primary if value == PRIMARY and primary is not None else value
+        if primary is None or not isinstance(value, str):
+            return value
+        return {PRIMARY: primary, PRIMARYS_CENTER: centers.get(primary)}.get(value, value)
 
     args = {name: meant(value) for name, value in planned.args.items()}
     return (planned.name, meant(planned.target), args) == (seen.name, seen.target, seen.args)

@@ -50,7 +50,7 @@ def predictions(plan: Plan, measurement: Measurement) -> list[Prediction]:
     """For each fault whose cost follows from settings, and for the run; empty where the plan does not hold the settings."""
     try:
         rules = Rules(plan)
-        found = [one for fault in measurement.faults for one in rules.of_fault(fault)]
+        found = [one for n, fault in enumerate(measurement.faults) for one in rules.of_fault(fault, first=n == 0)]
         return found + rules.of_run(measurement)
     except (KeyError, TypeError, ValueError):
         return []  # another topology, or a plan that somebody damaged: the verdict says so
@@ -92,19 +92,26 @@ class Rules:
         self.door_s = float(settings["door_check_ms"]) / 1000
         self.interval_s = plan.load.probe_interval_ms / 1000
         self.nodes = topology_centers(plan)
-        self.regions = {str(c["name"]): str(c["region"]) for c in plan.topology["centers"]}
+        standby = {str(g["name"]): g["upstream"] is not None for g in plan.topology["groups"]}
+        self.by_hand = {name for name, on_standby in standby.items() if on_standby}  # groups that take over when people say so
+        nodes = [(str(c["name"]), n) for c in plan.topology["centers"] for n in c["nodes"] if n["kind"] == "postgres"]
+        self.group_of = {str(node["name"]): str(node["group"]) for _, node in nodes}
+        self.holders: dict[str, set[str]] = {}  # the centers that hold databases of a group
+        for center, node in nodes:
+            self.holders.setdefault(str(node["group"]), set()).add(center)
 
     # Which faults hit what
 
-    def of_fault(self, fault: FaultMeasurement) -> list[Prediction]:
+    def of_fault(self, fault: FaultMeasurement, *, first: bool = True) -> list[Prediction]:
+        """`first`: nothing broke before it, so the store's leader is where the settings put it."""
         primary = fault.old_primary or ""
         center = self.nodes.get(primary, ("", ""))[0]
         if fault.name == "NodeKilled":
             terms, why = (self.takeover(False), "the primary's machine died") if fault.target == primary else self.spared()
         elif fault.name == "CenterPowerLoss":
-            store = fault.target == self.store_leader
+            store = fault.target == self.store_leader or not first
             terms, why = (self.takeover(store), "the primary's center died") if fault.target == center else self.spared()
-        elif fault.name == "LinkBlackholed" and self.regions.get(center) == "A" and self.silences(fault.target, center):
+        elif fault.name == "LinkBlackholed" and self.silences(fault.target, primary):
             terms, why = self.silence(), "copies that must confirm fell silent"
         elif fault.name == "PlannedSwitchover":
             terms, why = self.switchover(), "the primary's role was handed over in order"
@@ -115,10 +122,12 @@ class Rules:
         # Waited for from before the injection began: the figure may be longer than the truth by its resolution, never shorter.
         return [_held(fault.id, "rto_s", low, high, terms, why, fault.rto_s, fault.rto_resolution_s)]
 
-    def silences(self, target: str, center: str) -> bool:
-        """Whether the cut link ends in the primary's center and the other end holds copies that confirm: the same region."""
+    def silences(self, target: str, primary: str) -> bool:
+        """Whether the cut link ends in the primary's center and the other end holds copies that confirm: of the same group."""
         ends = target.replace("<->", " ").replace("->", " ").split()
-        return len(ends) == 2 and center in ends and len({self.regions.get(end) for end in ends}) == 1 and self.mode != "off"
+        center, holders = self.nodes.get(primary, ("", ""))[0], self.holders.get(self.group_of.get(primary, ""), set())
+        waits = self.group_of.get(primary) not in self.by_hand and self.mode != "off"
+        return waits and len(ends) == 2 and center in ends and holders.issuperset(ends)
 
     # What each costs
 
@@ -214,7 +223,8 @@ class Rules:
             return [_held(None, "unprotected_s", 0, high, [], why, seen, unsure)]
         if fault.name in ("CenterPowerLoss", "LinkBlackholed") and fault.rto_s is not None and self.mode != "off":
             hit = [p for p in self.of_fault(fault) if p.high]
-            if not hit or len({self.regions.get(end) for end in fault.target.replace("<->", " ").split()}) != 1:
+            holders = self.holders.get(self.group_of.get(fault.old_primary or "", ""), set())
+            if not hit or not holders.issuperset(fault.target.replace("<->", " ").split()):
                 return []
             left = max(0.0, fault.observed_s - fault.rto_s - 2 * self.loop_s)
             why = "payments go on without the other center from the return of service until its copies are back"

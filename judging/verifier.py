@@ -201,10 +201,11 @@ HASH = re.compile(r"[0-9a-f]{64}")
 TARGETS = ("rto_s", "rpo_s", "lost_transactions", "interruption_s", "detect_s", "unprotected_s", "availability")
 ROLE = ("detect", "decide", "promote", "reroute", None)
 CLOCK = {"monotonic_ns": int, "wall": is_wall}
-CENTER = {"name": str, "region": str, "nodes": [{"name": str, "kind": str}]}
+CENTER = {"name": str, "region": str, "nodes": [{"name": str, "kind": str, "group": str}]}
+GROUP, LINK = {"name": str, "upstream": (None, str)}, {"source": str, "target": str}
 PLAN = {
     "evidence_version": int, "drill": str, "claim": str, "run_id": str, "seed": int,
-    "topology": {"name": str, "centers": [CENTER], "links": [{"source": str, "target": str}], "settings": dict},
+    "topology": {"name": str, "centers": [CENTER], "groups": [GROUP], "links": [LINK], "settings": dict},
     "targets": {**dict.fromkeys(TARGETS, (None, float)), "basis": dict},
     "load": {"probe_interval_ms": above_0, "probe_timeout_s": above_0, "customers": int, "customer_rate_per_s": float,
              "pay_share": float, "baseline_s": float, "service_level_s": above_0},
@@ -592,7 +593,8 @@ def check_body(run: Run) -> None:
     def meant(value: Any, now: str | None) -> Any:
         if isinstance(value, dict):
             return {name: meant(one, now) for name, one in value.items()}
-        return now if value == "primary" and now else value
+        there = {"primary": now, "primary's center": run.center_of.get(now or "")}
+        return there[value] if now and isinstance(value, str) and value in there else value
 
     body = run.plan["body"]
     run.doubt_if(body is None, "body: none was registered")
@@ -1617,12 +1619,16 @@ def bank(run: Run, standing: list[Stored], samples: list[Sample]) -> Rules:
         yield "dead_disks_and_ledgers", [node] * (not taken)
         for fault in taken:
             primary = node == primaries_of(run, fault)[0]
+            before = [
+                (one.before, (one.heal_started or fault.before) + 30 * S) for one in run.faults if one.before < fault.before
+            ]
             yield "same_commit_on_every_copy", [row.key for row in rows if stored.get(row.key, row) != row]
             for row in rows:
                 at, known = run.clock.at(row.committed_at), by_key.get(row.key)
                 waited, after = fault.before - at - within(at, fault.before), at - fault.after - within(fault.after, at)
                 gave_up = known and known.error.startswith(WAITED) and known.done_ns - known.sent_ns >= patience
-                silent = primary and known and known.status is None and waited > LATE and not gave_up
+                troubled = known and any(start <= known.done_ns <= end for start, end in before)
+                silent = primary and known and known.status is None and waited > LATE and not gave_up and not troubled
                 refused = known and known.outcome == "refused"
                 yield "dead_disks_and_ledgers", [row.key] * bool(after > LATE or refused or silent)
             held = {row.key for row in rows}
@@ -1851,7 +1857,8 @@ def durability(run: Run, samples: list[Sample], baseline: Span) -> Rules:
     """ "Durability"."""
     primaries, promised = run.of("primary"), run.topology["settings"].get("synchronous", "off") != "off"
     reigns = [(one["node"], one.t, after.t if after else NEVER) for one, after in pairwise([*primaries, None]) if one]
-    near = {center["name"] for center in run.topology["centers"] if center["region"] == "A"}
+    copies = {group["name"] for group in run.topology["groups"] if group["upstream"] is not None}
+    near = {node["name"] for center in run.topology["centers"] for node in center["nodes"] if node["group"] not in copies}
     for node in run.databases if "durability" in run.records else ():
         told = [event for event in run.of("durability") if event["node"] == node]
         yield "durability_was_told", [node] * (not any(event.t <= baseline[1] for event in told))
@@ -1869,7 +1876,7 @@ def durability(run: Run, samples: list[Sample], baseline: Span) -> Rules:
             waits = [one["value"] for one in event["overrides"] if one["name"] == "synchronous_commit"]
             alone = any(value in ("off", "local") for value in [settings.get("synchronous_commit"), *waits])
             reigned = any(one == node and start < until and event.t < end for one, start, end in reigns)
-            wrong = promised and run.center_of[node] in near and alone and reigned
+            wrong = promised and node in near and alone and reigned
             yield "power_loss_was_provided_for", [f"{node}, a primary"] * wrong
 
 

@@ -1,7 +1,7 @@
 """What the host itself did while the drill ran, as its witness saw it from outside all containers: witness.csv.
 
-Times are seconds from the first fault. The thresholds of a stall are those of docs/evidence.md: what is drawn as the
-host's is what the verdict takes for the host's.
+Times are seconds from the first fault. The thresholds of a stall are the judge's: what is drawn as the host's is what the
+verdict takes for the host's.
 """
 
 from __future__ import annotations
@@ -15,13 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from judging.host import IDLE_SHARE, OTHERS_SHARE, QUICK_MAX, SLOW_IN_A_ROW, SLOW_SYNC_NS, SYNC_LONG_NS, WAKE_LATE_NS
 from reports.words import Words
 
-WAKE_LATE_NS = 20_000_000
-SYNC_LONG_NS = 100_000_000
-SLOW_SYNC_S, SLOW_IN_A_ROW, QUICK_MAX = 0.01, 8, 3  # eight syncs in a row, but for three of them
-IDLE_MIN = 5.0  # percent of what the cores can do
-FOREIGN_MIN = 10.0
 SILENT_S = 2.0  # the witness writes several rows a second: after this long without one it saw nothing
 STALLS = {"disk": "sync", "core": "wake", "cores": "cpu"}  # what stalled, by the kind of row that tells it
 
@@ -168,14 +164,14 @@ def _stalled(rows: list[_Row], kind: str) -> Iterator[tuple[float, float]]:
         length_ns = (row.to_s - row.from_s) * 1e9
         if (kind == "wake" and row.late_ms * 1e6 >= WAKE_LATE_NS) or (kind == "sync" and length_ns >= SYNC_LONG_NS):
             yield row.from_s, row.to_s
-        if kind == "cpu" and _number(row, "idle_ns") < IDLE_MIN / 100 * row.capacity_ns and _foreign(row) >= FOREIGN_MIN:
+        if kind == "cpu" and _number(row, "idle_ns") < IDLE_SHARE * row.capacity_ns and _foreign(row) >= 100 * OTHERS_SHARE:
             yield row.from_s, row.to_s
 
 
 def _slow(rows: list[_Row]) -> Iterator[tuple[float, float]]:
     syncs = sorted((row.from_s, row.to_s) for row in rows if row.kind == "sync")
     for some in (syncs[n : n + SLOW_IN_A_ROW] for n in range(len(syncs) - SLOW_IN_A_ROW + 1)):
-        if sum(end_s - start_s < SLOW_SYNC_S for start_s, end_s in some) <= QUICK_MAX:
+        if sum((end_s - start_s) * 1e9 < SLOW_SYNC_NS for start_s, end_s in some) <= QUICK_MAX:
             yield some[0][0], some[-1][1]
 
 

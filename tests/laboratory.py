@@ -18,8 +18,8 @@ from harness.drill import Drill, payments
 from harness.run import Run
 from harness.runner import INTERRUPTED_EXIT, Options, Result, run_drill
 from judging.evidence import Load, Targets
-from topologies import engine
-from topologies.cluster import Cluster
+from runtime import engine
+from runtime.cluster import Cluster
 from topologies.two_region_three_center import two_region_three_center
 
 TARGETS = Targets(rto_s=60, rpo_s=0, lost_transactions=0)

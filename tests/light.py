@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from faults import CenterPowerLoss
+from faults.power_loss import CenterPowerLoss
 from harness.conditions import service_restored
 from harness.drill import Drill
 from harness.run import Run

@@ -248,6 +248,13 @@ def rechain(directory: Path) -> None:
     path.write_bytes(b"\n".join(lines))
 
 
+GROUPS = [{"name": "region-a", "upstream": None}, {"name": "region-b", "upstream": "region-a"}]
+
+
+def _group(node: str) -> str:
+    return "region-b" if node.startswith("dc3") and node != "dc3-etcd" else "region-a"
+
+
 def _plan(story: Scenario) -> Plan:
     nodes = {
         "dc1": [("dc1-a", "postgres"), ("dc1-b", "postgres")],
@@ -260,7 +267,7 @@ def _plan(story: Scenario) -> Plan:
             "name": center,
             "region": "B" if center == "dc3" else "A",
             "nodes": [
-                {"name": name, "kind": kind}
+                {"name": name, "kind": kind, **({} if story.version == 1 else {"group": _group(name)})}
                 for name, kind in [
                     *nodes[center],
                     (f"{center}-etcd", "etcd"),
@@ -289,6 +296,7 @@ def _plan(story: Scenario) -> Plan:
             "name": "two-region-three-center",
             "centers": centers,
             "links": links,
+            **({} if story.version == 1 else {"groups": GROUPS}),
             "service": "http://127.0.0.1:8080",
             "settings": {"lease_s": 10, "loop_wait_s": 2, "synchronous_mode": "quorum"}
             | ({} if story.version == 1 else {"wal_sender_timeout_s": 3, "synchronous": "strict"}),

@@ -264,7 +264,7 @@ def test_dead_disks_say_where_the_lost_payments_are(written: Write) -> None:
     stands = [*probe[:3], *locust[:3]]
     dead = {"dc1-a": [*probe[:4], unknown[0]], "dc1-b": [*probe[:3], locust[3], probe[3], unknown[1]]}
     directory = written([*probe, *unknown], locust, Bank.of(stands), dead=dead)
-    events(directory, lambda event: event, ("autopsy", {"node": "dc1-a", "payments": 5}), ("autopsy", {"node": "dc1-b"}))
+    events(directory, lambda event: event, told_dead("dc1-a", 5), told_dead("dc1-b", len(dead["dc1-b"])))
     books, doubts = audited(directory)
     assert books.lost_keys == [probe[3].key, locust[3].key, probe[4].key, locust[4].key]
     assert books.autopsy_lost_keys == [probe[3].key, locust[3].key]
@@ -272,11 +272,15 @@ def test_dead_disks_say_where_the_lost_payments_are(written: Write) -> None:
     assert not any("autopsy" in doubt for doubt in doubts)
 
 
+def told_dead(node: str, payments: int) -> tuple[str, dict[str, Any]]:
+    return "autopsy", {"node": node, "payments": payments, "end_lsn": None}
+
+
 def test_a_dead_disk_with_other_payments_than_told_or_unknown_ones_is_a_doubt(written: Write) -> None:
     probe, locust = paid(3), paid(3, name="c")
     dead = {"dc1-a": [*probe, Paid("zz-1"), Paid("zz-2"), Paid("observer-1"), Paid(f"{RUN}-ready-0000001")]}
     directory = written(probe, locust, Bank.of([*probe, *locust]), dead=dead)
-    events(directory, lambda event: event, ("autopsy", {"node": "dc1-a", "payments": 6}))
+    events(directory, lambda event: event, told_dead("dc1-a", 6))
     books, doubts = audited(directory)
     assert [doubt for doubt in doubts if "autopsy" in doubt] == [
         "autopsy/dc1-a.payments.csv.gz: expected 6 payments, seen 7.",
@@ -294,7 +298,7 @@ def test_a_dead_disk_that_nobody_told_of_is_read_all_the_same(written: Write) ->
 def test_half_the_disks_would_be_a_wrong_figure(written: Write) -> None:
     probe, locust = paid(3), paid(3, name="c")
     directory = written(probe, locust, Bank.of(probe), dead={"dc1-a": locust})
-    events(directory, lambda event: event, ("autopsy", {"node": "dc1-b", "payments": 3}))
+    events(directory, lambda event: event, told_dead("dc1-b", 3))
     books, doubts = audited(directory)
     assert (books.autopsy_lost_keys, books.autopsy_absent) == (None, None)
     assert "autopsy/dc1-b.payments.csv.gz is missing." in doubts

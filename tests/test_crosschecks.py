@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from judging.columns import KeyBook
-from judging.crosschecks import contradictions
+from judging.crosschecks import bank, contradictions
 from judging.crosschecks.nodes import _not_writing, _sampled
 from judging.crosschecks.schedule import AMOUNT_MINOR_MAX, _Draws
 from judging.crosschecks.standing import TextBook
@@ -186,3 +188,18 @@ def test_numbered_keys_are_those_that_are_read(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(KeyBook, "BASE", 100)
     book = KeyBook()
     assert book.numbered("r-p-", 250).tolist() == book.encode(pa.array([f"r-p-{n:02d}" for n in range(250)])).tolist()
+
+
+def test_what_an_earlier_fault_left_without_an_answer_is_not_the_next_ones() -> None:
+    """A second center dies with payments on its disks that nobody was told of: they were sent while the first one was dying."""
+    second = 1_000_000_000
+
+    def fault(before_s: int, heal_s: int | None) -> Any:
+        return SimpleNamespace(before_ns=before_s * second, heal_ns=heal_s and heal_s * second)
+
+    first, later, last = fault(100, 140), fault(300, None), fault(500, 540)
+    case = cast(Any, SimpleNamespace(faults=[first, later, last]))
+    done_ns = np.array([99, 100, 140, 170, 171, 299, 310, 400, 530], dtype=np.int64) * second
+    assert bank._troubled(case, later, done_ns).tolist() == [False, True, True, True, False, False, False, False, False]
+    assert bank._troubled(case, last, done_ns).tolist() == [False, True, True, True, False, False, True, True, True]
+    assert not bank._troubled(case, first, done_ns).any()

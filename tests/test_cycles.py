@@ -19,8 +19,8 @@ from harness.drill import Drill, load_drill, payments
 from harness.runner import INTERRUPTED_EXIT, Options
 from judging.errors import CouldNotStart
 from judging.evidence import EventLog, Load, Targets
-from topologies import engine
-from topologies.cluster import ClusterError
+from runtime import engine
+from runtime.cluster import ClusterError
 from topologies.two_region_three_center import two_region_three_center
 
 

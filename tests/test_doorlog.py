@@ -15,8 +15,8 @@ import pytest
 from judging.doorlog import LOG, DoorLog, read_door
 from judging.evidence import Clock, Evidence
 from judging.measure import measure
+from runtime import engine, images, nodes
 from tests.synthetic import ZERO_NS, ZERO_WALL, reseal, write_run
-from topologies import engine, images, nodes
 
 AT = ZERO_WALL.timestamp() + 20.125
 STAMP = "2026-01-15T02:00:20.125000000Z"

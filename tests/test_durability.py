@@ -17,11 +17,11 @@ from judging.evidence import Evidence
 from judging.judge import judge
 from judging.measure import measure
 from judging.records import read
+from runtime.database import DURABILITY, Database, Durability
 from tests.forger import Forger
 from tests.synthetic import SCENARIOS, write_run
 from tests.test_forgeries import light
 from tests.test_observer import observer
-from topologies.database import DURABILITY, Database, Durability
 
 CENTER_LOSS = light(SCENARIOS["center-loss"])
 SAFE = Durability(dict.fromkeys(DURABILITY, "on"), [])

@@ -18,17 +18,19 @@ from pydantic import ValidationError
 
 from harness import rehearsal
 from harness.drill import catalogue, load_drill
-from harness.handover import judge_run
+from harness.handover import judge_run, recompute
 from harness.hold import record
 from harness.live import LiveView
 from harness.rehearsal import CannotRehearse, rehearse
 from harness.run import Run
 from harness.runner import tell_acts_by_hand, tell_exempt_keys
+from judging import verifier
 from judging.evidence import Event, EventLog, Evidence, Plan, PlannedFault, PlannedUntil, csv_gz, seal, sha256_of, sha256_of_bytes
 from judging.measure import measure
 from judging.planned import check_body
 from judging.records import read
 from reports.page import render
+from tests.forger import Forger
 from tests.synthetic import SCENARIOS, FaultStory, Scenario, exempt, reseal, write_run
 from topologies.two_region_three_center import two_region_three_center
 
@@ -336,3 +338,15 @@ def test_a_witness_that_lost_rows_is_a_doubt(tmp_path: Path) -> None:
     (directory / "witness.csv").write_text("".join(lines[:-3]))
     reseal(directory)
     assert doubts(directory) == [f"witness.csv: expected {len(lines) - 1} rows, seen {len(lines) - 4}."]
+
+
+@pytest.mark.parametrize(("target", "verdict"), [("primary's center", "PASS"), ("another's center", "INVALID")])
+def test_the_primarys_center_is_meant_by_its_word(target: str, verdict: str, tmp_path: Path) -> None:
+    """The plan can't know where the primary will be; both verifiers find the center in which it was."""
+    run = write_run(tmp_path / "run", SCENARIOS["center-loss"])
+    with Forger(run) as desk:
+        planned = next(one for one in desk.plan["body"] if one["kind"] == "fault")
+        assert planned["args"] == {"center": "dc1"}
+        planned |= {"target": target, "args": {"center": target}}
+    _, ours, _ = recompute(run)
+    assert (ours.verdict, verifier.verify(run)["verdict"]) == (verdict, verdict), ours.reasons

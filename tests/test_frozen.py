@@ -13,9 +13,9 @@ import psycopg
 import pytest
 import requests
 
-from topologies import engine, images
-from topologies.database import Database, wait_for
-from topologies.leader import LeaderChange, LeaderWatch, b64
+from runtime import engine, images
+from runtime.database import Database, wait_for
+from runtime.leader import LeaderChange, LeaderWatch, b64
 
 pytestmark = pytest.mark.docker
 

@@ -14,21 +14,24 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("benchmarks", "drills", "faults", "harness", "judging", "load", "reports", "tests", "topologies")
+ROOMS = ("benchmarks", "drills", "faults", "harness", "judging", "load", "managers", "reports", "runtime", "tests", "topologies")
 MAY_IMPORT = {
-    "benchmarks": {"faults", "harness", "judging", "topologies"},
-    "drills": {"harness", "judging", "faults", "topologies"},
-    "faults": {"topologies"},
-    "harness": {"judging", "faults", "topologies", "reports"},  # reports from one module only: see below
+    "benchmarks": {"faults", "harness", "judging", "managers", "runtime", "topologies"},
+    "drills": {"harness", "judging", "faults", "runtime", "topologies"},
+    "faults": {"runtime", "topologies"},
+    "harness": {"judging", "faults", "runtime", "topologies", "reports"},  # reports from one module only: see below
     "judging": set[str](),
     "load": set[str](),
+    "managers": {"runtime", "topologies"},
     "reports": {"judging"},
+    "runtime": {"topologies"},
     "topologies": set[str](),
 }
-ENGINE = {"topologies/engine.py", "topologies/images/__init__.py", "topologies/startup.py"}
+LIVE_ROOMS = ("drills", "faults", "managers", "runtime", "topologies")
+ENGINE = {"runtime/engine.py", "runtime/images/__init__.py", "runtime/startup.py"}
 ONLY_IMPORTERS = {
     "docker": ENGINE,
-    "testcontainers": {"topologies/startup.py"},
+    "testcontainers": {"runtime/startup.py"},
     "toxiproxy": set[str](),  # its HTTP is spoken directly: docs/decisions/0003-toxiproxy-client.md
     "locust": {"load/customers.py"},
     "gevent": {"load/customers.py"},
@@ -139,7 +142,7 @@ def test_architecture_tells_the_same_rules() -> None:
     rows = re.findall(r"^\| `(\w+)` \|[^|]*\| ([^|]*) \|$", text, flags=re.MULTILINE)
     table = {room: set(re.findall(r"`(\w+)`", may)) for room, may in rows if room in ROOMS}
     assert table == {**MAY_IMPORT, "tests": set()}  # tests: "everything"
-    for name in (*ENGINE, "harness/handover.py", "topologies/links.py"):
+    for name in (*ENGINE, "harness/handover.py", "runtime/links.py"):
         assert f"`{name}`" in text
 
 
@@ -169,7 +172,9 @@ def test_what_comes_after_the_seal_needs_the_files_alone() -> None:
         module = todo.pop()
         seen.add(module)
         for one in by_module.get(module, []):
-            assert one.room not in ("topologies", "faults", "drills", "load", "docker", "psycopg"), str(one)
+            assert one.room not in ("topologies", "runtime", "managers", "faults", "drills", "load", "docker", "psycopg"), str(
+                one
+            )
             if one.room in ROOMS and not one.typing and one.module not in seen:
                 todo.append(one.module)
     assert {"judging.measure", "judging.judge", "judging.books", "reports.page", "reports.charts"} <= seen
@@ -192,7 +197,7 @@ def test_only_links_speaks_toxiproxys_http() -> None:
     found = []
     for path in sources():
         name = name_of(path)
-        if name.startswith("tests/") or name == "topologies/links.py":
+        if name.startswith("tests/") or name == "runtime/links.py":
             continue
         constants = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Constant)]
         found += [f"{name}:{n.lineno} {n.value!r}" for n in constants if n.value == 8474 or speaking.search(str(n.value))]

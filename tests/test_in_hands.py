@@ -14,10 +14,10 @@ import pytest
 import requests
 
 from harness.hold import attach
+from runtime.cluster import Cluster
+from runtime.database import wait_for
+from runtime.links import cut_table
 from tests.laboratory import drillbook, standing_below
-from topologies.cluster import Cluster
-from topologies.database import wait_for
-from topologies.links import cut_table
 
 pytestmark = pytest.mark.docker
 

@@ -9,8 +9,9 @@ import pytest
 
 from benchmarks import injection
 from benchmarks.injection import once, series, stands
-from faults import BitsFlipped, Fault
-from topologies.cluster import Cluster, ClusterError
+from faults.bits_flipped import BitsFlipped
+from faults.model import Fault
+from runtime.cluster import Cluster, ClusterError
 from topologies.model import Check, Moment, Proof
 from topologies.two_region_three_center import two_region_three_center
 

@@ -16,7 +16,7 @@ from harness import doctor, hold, leftovers
 from harness.cli import main
 from harness.leftovers import Ours, State, guarded, state_of, told
 from judging.errors import BadInput
-from topologies import engine
+from runtime import engine
 
 THINGS = engine.Leftovers(("c1", "c2"), ("n1",), ())
 

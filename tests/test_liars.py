@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from faults import NodeKilled
+from faults.node_killed import NodeKilled
 from harness.conditions import service_restored
 from harness.run import Run
 from tests import liars

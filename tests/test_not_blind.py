@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from faults import CenterPowerLoss, NodeKilled
+from faults.node_killed import NodeKilled
+from faults.power_loss import CenterPowerLoss
 from harness.conditions import service_restored
 from harness.drill import payments
 from harness.run import Run
 from judging.evidence import Evidence, Load
 from judging.measure import measure
+from managers import patroni
+from runtime.cluster import Cluster
+from runtime.database import wait_for
 from tests.laboratory import perform
-from topologies.cluster import Cluster
-from topologies.database import wait_for
 
 pytestmark = pytest.mark.docker
 
@@ -28,7 +30,7 @@ def lose_dc1(run: Run) -> None:
 
 def set_synchronous(cluster: Cluster, *, on: bool) -> None:
     primary = cluster.wait_primary(within_s=10).name
-    cluster.patroni(primary, "PATCH", "/config", {"synchronous_mode": on, "synchronous_mode_strict": on})
+    patroni.call(cluster, primary, "PATCH", "/config", {"synchronous_mode": on, "synchronous_mode_strict": on})
 
 
 def kill_a_bystander(run: Run) -> None:

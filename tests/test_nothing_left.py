@@ -18,9 +18,9 @@ import pytest
 
 from harness.drill import load_drill
 from harness.runner import Options, run_drill
+from runtime import engine, images, startup
+from runtime.database import wait_for
 from tests.laboratory import LIGHT_DRILL, command, drillbook, standing_below, started, wait_for_event
-from topologies import engine, images, startup
-from topologies.database import wait_for
 
 pytestmark = pytest.mark.docker
 

@@ -18,9 +18,11 @@ import pytest
 from harness import observer as watching
 from harness.observer import Observer
 from judging.evidence import EventLog
-from topologies.cluster import Cluster
-from topologies.database import Database, DatabaseState
-from topologies.leader import LeaderChange, LeaderWatch, b64
+from managers.patroni import members
+from runtime.cluster import Cluster
+from runtime.database import Database, DatabaseState
+from runtime.leader import LeaderChange, LeaderWatch, b64
+from topologies.two_region_three_center import two_region_three_center
 
 
 @contextmanager
@@ -79,7 +81,7 @@ def test_nobody_listening_is_told_at_once() -> None:
 def observer(tmp_path: Path, nodes: list[str]) -> Observer:
     cluster = SimpleNamespace(
         databases=lambda: [SimpleNamespace(name=n) for n in nodes], addresses=SimpleNamespace(node=lambda _: "127.0.0.1"),
-        stores=dict,
+        topology=SimpleNamespace(groups=()),
     )  # fmt: skip
     return Observer(cast(Cluster, cluster), EventLog(tmp_path / "events.jsonl"), tmp_path / "samples.csv")
 
@@ -323,8 +325,7 @@ def test_after_a_compaction_it_begins_with_a_read() -> None:
     assert changes[1].seen_before_ns < changes[1].t_ns
 
 
-def test_stores_have_the_names_and_members_of_the_topology() -> None:
-    from topologies.two_region_three_center import two_region_three_center
-
-    cluster = cast(Cluster, SimpleNamespace(topology=two_region_three_center()))
-    assert Cluster.stores(cluster) == {"region-a": ["dc1-etcd", "dc2-etcd", "dc3-etcd"], "region-b": ["dc3-store"]}
+def test_stores_have_the_members_of_the_topology() -> None:
+    topology = two_region_three_center()
+    found = {group.name: members(topology, group) for group in topology.groups}
+    assert found == {"region-a": ["dc1-etcd", "dc2-etcd", "dc3-etcd"], "region-b": ["dc3-store"]}

@@ -16,7 +16,7 @@ from harness.customers import Window
 from harness.run import Run
 from judging.errors import CouldNotTell
 from judging.evidence import EventLog
-from topologies.cluster import Cluster
+from runtime.cluster import Cluster
 from topologies.model import Check, Effect, Moment, Proof, Topology
 from topologies.two_region_three_center import two_region_three_center
 

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from topologies import cluster, links, netfilter
-from topologies.addresses import Addresses
-from topologies.database import wait_for
-from topologies.files import HeldFile, RemoteFile
-from topologies.machine import Machine
-from topologies.netfilter import Drop, NetfilterError
-from topologies.staged import Deferred, Staged, StagedError
-from topologies.trigger import stop_all, stopped, wait_dead
+from runtime import cluster, links, netfilter
+from runtime.addresses import Addresses
+from runtime.database import wait_for
+from runtime.files import HeldFile, RemoteFile
+from runtime.machine import Machine
+from runtime.netfilter import Drop, NetfilterError
+from runtime.staged import Deferred, Staged, StagedError
+from runtime.trigger import stop_all, stopped, wait_dead
 from topologies.two_region_three_center import two_region_three_center
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -178,7 +178,7 @@ def test_the_process_that_would_act_dies_with_whoever_staged_it(machine: Machine
         import os, time
         from ipaddress import IPv4Network
         from tests.test_staged import SILENCE, hold
-        from topologies.staged import Staged
+        from runtime.staged import Staged
         machine = hold({machine.pid})
         staged = Staged([(machine, {{"cut": SILENCE}})], [machine])
         print(staged.process.pid, flush=True)

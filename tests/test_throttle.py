@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from benchmarks.throttle import LIMIT, WRITES_THE_LOG, Brake, CannotHoldBack, disk_of, members
-from topologies.machine import Machine
+from runtime.machine import Machine
 
 CGROUP = Path("/sys/fs/cgroup/blkio")
 SYNCS = """

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
+import tokenize
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from topologies import images
-from topologies.addresses import Addresses, free_networks
-from topologies.model import Center, Link, Node, Topology
+from runtime import images, nodes
+from runtime.addresses import DOOR, Addresses, free_networks
+from runtime.manager import check_managers, manager_of, managers
+from topologies import catalogue
+from topologies.kinds import BALANCER, BANK, DATABASE
+from topologies.model import Center, Door, Group, Link, Node, Topology
 from topologies.two_region_three_center import two_region_three_center
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def linked(centers: int, nodes: int = 3) -> Topology:
@@ -20,10 +30,18 @@ def linked(centers: int, nodes: int = 3) -> Topology:
     names = [f"city-{n}" for n in range(centers)]
     return Topology(
         name="linked",
-        centers=tuple(Center(c, "A", tuple(Node(f"{c}-{n}", "postgres") for n in range(nodes))) for c in names),
+        centers=tuple(Center(c, "A", nodes_of(c, nodes)) for c in names),
         links=tuple(Link(one, other, 1.0) for one, other in itertools.permutations(names, 2)),
+        groups=(Group("all", manager="patroni"),),
+        door=Door(tuple(names)),
         service="none",
     )
+
+
+def nodes_of(center: str, count: int) -> tuple[Node, ...]:
+    """A balancer, a bank, and databases for the rest."""
+    kinds = [BALANCER, BANK, *[DATABASE] * (count - 2)]
+    return tuple(Node(f"{center}-{n}", kind, "all") for n, kind in enumerate(kinds))
 
 
 def addresses(topology: Topology) -> Addresses:
@@ -54,6 +72,120 @@ def test_a_fraction_where_a_whole_number_is_meant(value: object) -> None:
     with pytest.raises(ValueError, match="ttl_s: expected a whole number; seen 'soon'"):
         two_region_three_center(ttl_s="soon")
     assert two_region_three_center(ttl_s="21").settings["ttl_s"] == 21
+
+
+def changed(**parts: Any) -> Topology:
+    return replace(linked(2), **parts)
+
+
+def with_node(node: Node) -> Topology:
+    first, second = linked(2).centers
+    return changed(centers=(replace(first, nodes=(*first.nodes, node)), second))
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: with_node(Node("city-1-0", DATABASE, "all")), "node city-1-0 stands twice"),
+        (
+            lambda: with_node(Node("City", DATABASE, "all")),
+            "node 'City': expected small letters and digits in parts joined by '-'",
+        ),
+        (
+            lambda: with_node(Node("x", "oracle", "all")),
+            "node x: expected a kind of etcd, postgres, bank, haproxy; seen 'oracle'",
+        ),
+        (lambda: with_node(Node("x", DATABASE, "none")), "node x: expected a group of all; seen 'none'"),
+        (lambda: changed(centers=linked(2).centers[:1] * 2), "center city-0 stands twice"),
+        (lambda: changed(groups=(Group("all", "patroni"),) * 2), "group all stands twice"),
+        (
+            lambda: changed(groups=(Group("all", "patroni"), Group("far", "patroni"))),
+            "group far: expected at least one database of it",
+        ),
+        (
+            lambda: changed(groups=(Group("all", "patroni", upstream="all"),)),
+            "group all: expected an upstream that is another group",
+        ),
+        (
+            lambda: changed(groups=(Group("all", "patroni", upstream="far"),)),
+            "group all: expected an upstream that is another group",
+        ),
+        (lambda: changed(links=(Link("city-0", "city-1", 1),)), "link city-0->city-1: expected a link back"),
+        (
+            lambda: changed(links=(Link("city-0", "city-9", 1),)),
+            "link city-0->city-9: expected two of the centers city-0, city-1",
+        ),
+        (lambda: changed(links=linked(2).links * 2), "link city-0->city-1 stands twice"),
+        (
+            lambda: changed(links=tuple(replace(one, latency_ms=-1) for one in linked(2).links)),
+            "expected a latency of 0 ms or more",
+        ),
+        (lambda: changed(door=Door(("city-0", "city-7"))), "the door: expected centers of city-0, city-1, each once"),
+        (lambda: changed(door=Door(("city-0",), closed=("city-0",))), "the door: expected centers of city-0, city-1, each once"),
+        (lambda: changed(door=Door(())), "one at least open; seen none"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_in_one_line(make: Callable[[], Topology], told: str) -> None:
+    with pytest.raises(ValueError, match=r"^topology linked: ") as refused:
+        make()
+    assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_center_without_a_bank_is_no_place_for_customers() -> None:
+    first, second = linked(2).centers
+    bare = replace(second, nodes=tuple(n for n in second.nodes if n.kind != BANK))
+    with pytest.raises(ValueError, match="the door leads to city-1: expected a bank there; seen none"):
+        changed(centers=(first, bare))
+
+
+def test_managers_are_found_by_their_name() -> None:
+    assert "patroni" in managers()
+    assert manager_of(Group("all", manager="patroni")).name == "patroni"
+    with pytest.raises(ValueError, match=r"group all: expected a manager of .*patroni.*; seen 'nobody'"):
+        check_managers(changed(groups=(Group("all", manager="nobody"),)))
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_every_topology_can_be_made_and_is_named_as_its_file(name: str) -> None:
+    topology = catalogue()[name]()
+    assert topology.name == name
+    check_managers(topology)
+    assert len(topology.to_json()["groups"]) == len(topology.groups)
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_every_node_of_every_topology_has_a_program(name: str) -> None:
+    topology = catalogue()[name]()
+    found = Addresses(topology, free_networks([*(c.name for c in topology.centers), DOOR], [], start=0))
+    for node in topology.nodes():
+        assert nodes.program(found, node).command
+    assert all(f"server {c} " in nodes.door(found).environment["CONFIG"] for c in topology.door.centers)
+
+
+LIVE = ("drills", "faults", "harness", "managers", "runtime", "topologies")
+MAY_SAY = {
+    r"\bdc\d\b": ("drills/", "topologies/two_region_three_center.py"),
+    r"vendor-[abc]\b": ("topologies/three_vendors.py",),
+    r"region[-_][ab]\b": ("topologies/two_region_three_center.py",),
+    r"etcd|/v3/kv": ("managers/", "topologies/", "runtime/leader.py"),
+    r"patroni": ("drills/", "managers/", "topologies/"),
+}
+
+
+@pytest.mark.parametrize("word", MAY_SAY)
+def test_names_stand_only_where_they_are_given(word: str) -> None:
+    """In code, not in the examples of docstrings and comments."""
+    told = []
+    for path in (p for room in LIVE for p in (ROOT / room).rglob("*.py")):
+        name = path.relative_to(ROOT).as_posix()
+        if name.startswith(MAY_SAY[word]) or "images/" in name:
+            continue
+        for tokens in tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline):
+            said = tokens.type in (tokenize.NAME, tokenize.STRING) and not tokens.string.startswith(('"""', "'"))
+            if said and re.search(word, tokens.string, flags=re.IGNORECASE):
+                told.append(f"{name}:{tokens.start[0]}: {tokens.string[:80]}")
+    assert told == []
 
 
 def test_the_bank_knows_no_center_by_name() -> None:

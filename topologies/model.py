@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from topologies.kinds import BALANCER, BANK, DATABASE, KINDS
+
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")  # what names of containers, hosts, slots and rules can be made of
 
 
 @dataclass(frozen=True)
 class Node:
-    """One machine. Its role (primary, standby) is observed while it runs and never written here."""
+    """One machine. Its role (primary, standby) is observed while it runs and never written here.
+
+    `kind` is one of `topologies.kinds`; `group` names whose databases, store, balancer or bank it is.
+    """
 
     name: str
-    kind: str  # postgres | etcd | haproxy | bank
+    kind: str
+    group: str
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "kind": self.kind}
+        return {"name": self.name, "kind": self.kind, "group": self.group}
 
 
 @dataclass(frozen=True)
@@ -51,14 +62,49 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Databases that one manager decides for. `upstream` None: the primary side, which takes over by itself.
+
+    With `upstream` it is a copy of that group, the standby side: it takes over when people say so.
+    """
+
+    name: str
+    manager: str
+    upstream: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "manager": self.manager, "upstream": self.upstream}
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where customers pay: at the first of `centers` whose bank is ready. People alone let them into the `closed` ones."""
+
+    centers: tuple[str, ...]
+    closed: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"centers": list(self.centers), "closed": list(self.closed)}
+
+
+@dataclass(frozen=True)
 class Topology:
-    """What stands: centers, the links between them, how customers reach the service, and each setting by name."""
+    """What stands: centers, the links between them, who decides for whom, where customers pay, and each setting by name.
+
+    Raises ValueError where its parts contradict each other.
+    """
 
     name: str
     centers: tuple[Center, ...]
     links: tuple[Link, ...]
+    groups: tuple[Group, ...]
+    door: Door
     service: str
     settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for wrong in _contradictions(self):
+            raise ValueError(f"topology {self.name}: {wrong}")
 
     def center(self, name: str) -> Center:
         for center in self.centers:
@@ -87,6 +133,26 @@ class Topology:
             raise KeyError(f"no region {name!r} in {self.name}; there are {sorted({c.region for c in self.centers})}")
         return centers
 
+    def group(self, name: str) -> Group:
+        for group in self.groups:
+            if group.name == name:
+                return group
+        raise KeyError(f"no group {name!r} in {self.name}; there are {', '.join(g.name for g in self.groups)}")
+
+    def group_of(self, node: str) -> Group:
+        return self.group(self.node(node).group)
+
+    def members(self, group: str, kind: str = DATABASE) -> tuple[Node, ...]:
+        """The nodes of that kind that a group has, in the order of the centers."""
+        return tuple(n for n in self.nodes(kind) if n.group == group)
+
+    def standby_sides(self) -> tuple[Group, ...]:
+        return tuple(g for g in self.groups if g.upstream is not None)
+
+    def centers_of(self, group: str) -> tuple[Center, ...]:
+        """Where a group's databases are."""
+        return tuple(c for c in self.centers if any(n.kind == DATABASE and n.group == group for n in c.nodes))
+
     def links_of(self, center: str) -> tuple[Link, ...]:
         return tuple(link for link in self.links if center in (link.source, link.target))
 
@@ -95,9 +161,68 @@ class Topology:
             "name": self.name,
             "centers": [c.to_json() for c in self.centers],
             "links": [link.to_json() for link in self.links],
+            "groups": [g.to_json() for g in self.groups],
+            "door": self.door.to_json(),
             "service": self.service,
             "settings": self.settings,
         }
+
+
+def _contradictions(topology: Topology) -> Iterator[str]:
+    """What can't be: names, then groups, then links and the door. In words: what was expected, what was seen."""
+    centers, nodes = [c.name for c in topology.centers], topology.nodes()
+    yield from _names(topology)
+    for node in nodes:
+        if node.kind not in KINDS:
+            yield f"node {node.name}: expected a kind of {', '.join(KINDS)}; seen {node.kind!r}"
+        if node.group not in [g.name for g in topology.groups]:
+            yield f"node {node.name}: expected a group of {', '.join(g.name for g in topology.groups)}; seen {node.group!r}"
+    for group in topology.groups:
+        if not topology.members(group.name):
+            yield f"group {group.name}: expected at least one database of it; seen none"
+        if not topology.members(group.name, BALANCER):
+            yield f"group {group.name}: expected at least one balancer that finds its primary; seen none"
+        above, seen = group.upstream, {group.name}
+        while above is not None:
+            if above in seen or above not in [g.name for g in topology.groups]:
+                yield f"group {group.name}: expected an upstream that is another group and no copy of this one; seen {above!r}"
+                break
+            seen.add(above)
+            above = topology.group(above).upstream
+    pairs = [(link.source, link.target) for link in topology.links]
+    for link in topology.links:
+        if link.source not in centers or link.target not in centers or link.source == link.target:
+            yield f"link {link}: expected two of the centers {', '.join(centers)}"
+        if (link.target, link.source) not in pairs:
+            yield f"link {link}: expected a link back, {link.target}->{link.source}; seen none"
+        if link.latency_ms < 0:
+            yield f"link {link}: expected a latency of 0 ms or more; seen {link.latency_ms:g}"
+    if twice := _twice(str(link) for link in topology.links):
+        yield f"link {twice} stands twice"
+    served = [*topology.door.centers, *topology.door.closed]
+    if not topology.door.centers or _twice(served) or not set(served) <= set(centers):
+        seen_there = ", ".join(served) or "none"
+        yield f"the door: expected centers of {', '.join(centers)}, each once and one at least open; seen {seen_there}"
+    for name in served:
+        if not any(n.kind == BANK for n in topology.center(name).nodes):
+            yield f"the door leads to {name}: expected a bank there; seen none"
+
+
+def _names(topology: Topology) -> Iterator[str]:
+    for what, names in (
+        ("center", [c.name for c in topology.centers]),
+        ("node", [n.name for n in topology.nodes()]),
+        ("group", [g.name for g in topology.groups]),
+    ):
+        if twice := _twice(names):
+            yield f"{what} {twice} stands twice"
+        for name in names:
+            if not NAME.fullmatch(name):
+                yield f"{what} {name!r}: expected small letters and digits in parts joined by '-'"
+
+
+def _twice(names: Iterable[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,18 @@ import re
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from judging.books import OBSERVER_PREFIX
 from judging.columns import ROWS, Codes
-from judging.crosschecks.case import BUSY_NS, CLOCK_NS, WAITED, Case, Fault, first_few, wall_ns
+from judging.crosschecks.case import BUSY_NS, CLOCK_NS, SECOND_NS, WAITED, Case, Fault, first_few, wall_ns
 from judging.crosschecks.standing import Stood
 from judging.records import AutopsyDone
 
 # PostgreSQL tells this when a standby becomes a primary: the time of the last commit that it had received.
 LAST_RECEIVED = re.compile(r"last completed transaction was at log time (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?[+-]\d\d)")
+TROUBLE_NS = 30 * SECOND_NS  # after a heal began, a bank that just got its copies back may still leave payments without an answer
 PROMOTED = re.compile(r"selected new timeline ID: (\d+)")
 
 
@@ -130,12 +132,21 @@ def _unanswered(case: Case, fault: Fault, node: str, disk: Stood) -> Iterator[st
         rows = np.flatnonzero(one.where("unknown") & (old.of(one.codes) >= 0))
         # A bank that has only just started may answer later than anybody waits.
         gave_up = one.says("error", rows, WAITED) & ((one.times("done_ns") - one.times("sent_ns"))[rows] >= patience_ns)
-        wrong += [one.key(row) for row in rows[~gave_up].tolist()]
+        wrong += [one.key(row) for row in rows[~gave_up & ~_troubled(case, fault, one.times("done_ns")[rows])].tolist()]
     if wrong:
         yield (
             f"{len(wrong)} payments without an answer stand on {node}'s dead disk, committed over 1 s before fault"
             f" {fault.id}: {first_few(wrong)}."
         )
+
+
+def _troubled(case: Case, fault: Fault, done_ns: Codes) -> npt.NDArray[np.bool_]:
+    """Which times lie in an earlier fault's trouble: that fault accounts for payments that were left without an answer then."""
+    found = np.zeros(len(done_ns), np.bool_)
+    for earlier in (one for one in case.faults if one.before_ns < fault.before_ns):
+        over_ns = (fault.before_ns if earlier.heal_ns is None else earlier.heal_ns) + TROUBLE_NS
+        found |= (done_ns >= earlier.before_ns) & (done_ns <= over_ns)
+    return found
 
 
 def same_commit_on_every_copy(case: Case) -> Iterator[str]:

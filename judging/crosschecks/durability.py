@@ -63,7 +63,7 @@ def power_loss_was_provided_for(case: Case) -> Iterator[str]:
     settings = case.plan_as_written.get("topology", {}).get("settings", {})
     if (mode := settings.get("synchronous", "off")) == "off":
         return
-    for node in (node for node, center in case.databases.items() if center in _synchronous_centers(case)):
+    for node in (node for node in case.databases if node not in _standby_side(case)):
         alone = _alone(case, node, [(event.t_ns, data) for event, data in told if data.node == node])
         if alone is not None:
             yield (
@@ -72,10 +72,11 @@ def power_loss_was_provided_for(case: Case) -> Iterator[str]:
             )
 
 
-def _synchronous_centers(case: Case) -> set[str]:
-    """Region A's: who takes over elsewhere serves without a copy, as planned."""
-    centers = case.plan_as_written.get("topology", {}).get("centers", [])
-    return {str(center["name"]) for center in centers if center["region"] == "A"}
+def _standby_side(case: Case) -> set[str]:
+    """The databases of groups that have an upstream: who takes over there serves without a copy, as planned."""
+    topology = case.plan_as_written["topology"]
+    groups = {group["name"] for group in topology["groups"] if group["upstream"] is not None}
+    return {str(node["name"]) for center in topology["centers"] for node in center["nodes"] if node["group"] in groups}
 
 
 def _alone(case: Case, node: str, said: list[tuple[int, Durability]]) -> tuple[int, str] | None:

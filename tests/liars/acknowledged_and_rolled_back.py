@@ -5,8 +5,8 @@ Caught by the customers' list: it was acknowledged and stands nowhere.
 
 from __future__ import annotations
 
+from runtime.cluster import Cluster
 from tests.liars.bank import rewrite_pay
-from topologies.cluster import Cluster
 
 VERDICT, CAUGHT_BY = "FAIL", r"^Lost payments [1-9]"
 

@@ -5,8 +5,8 @@ Caught by the books: a payment stands with another amount than its ledger says.
 
 from __future__ import annotations
 
+from runtime.cluster import Cluster
 from tests.liars.bank import rewrite_pay
-from topologies.cluster import Cluster
 
 VERDICT, CAUGHT_BY = "FAIL", r"other accounts or another amount"
 

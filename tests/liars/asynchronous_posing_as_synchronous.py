@@ -7,11 +7,11 @@ Caught by the customers' list: the center dies while its links are slow, and ack
 
 from __future__ import annotations
 
-from faults import CenterPowerLoss
+from faults.power_loss import CenterPowerLoss
 from harness.conditions import service_restored
 from harness.run import Run
+from runtime.cluster import Cluster
 from tests.liars.bank import rewrite_pay
-from topologies.cluster import Cluster
 
 VERDICT, CAUGHT_BY = "FAIL", r"^Lost payments [1-9]"
 

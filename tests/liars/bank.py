@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from topologies.cluster import Cluster
-from topologies.database import wait_for
+from runtime.cluster import Cluster
+from runtime.database import wait_for
 
 
 def rewrite_pay(cluster: Cluster, old: str, new: str, *, grant: str | None = None) -> None:

@@ -5,7 +5,7 @@ Caught by two records of one commit: the time at which a payment says it was com
 
 from __future__ import annotations
 
-from topologies.cluster import Cluster
+from runtime.cluster import Cluster
 
 VERDICT, CAUGHT_BY = "INVALID", r"committed_at"
 

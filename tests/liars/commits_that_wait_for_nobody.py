@@ -7,10 +7,10 @@ Caught by what the databases say of themselves: what is set for a role counts in
 
 from __future__ import annotations
 
-from faults import CenterPowerLoss
+from faults.power_loss import CenterPowerLoss
 from harness.conditions import service_restored
 from harness.run import Run
-from topologies.cluster import Cluster
+from runtime.cluster import Cluster
 
 VERDICT, CAUGHT_BY = "INVALID", r"dc1-a, the primary .* ran with synchronous_commit=local for role bank, .* of a power loss"
 

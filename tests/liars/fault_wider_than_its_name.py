@@ -5,10 +5,10 @@ Caught by its proof: a bystander does not answer.
 
 from __future__ import annotations
 
-from faults import NodeKilled
+from faults.node_killed import NodeKilled
 from harness.conditions import service_restored
 from harness.run import Run
-from topologies.cluster import Cluster
+from runtime.cluster import Cluster
 
 VERDICT, CAUGHT_BY = "INVALID", r"bystander dc2-b"
 

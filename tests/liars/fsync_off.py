@@ -7,8 +7,9 @@ Caught by what the databases say of themselves.
 
 from __future__ import annotations
 
-from topologies.cluster import Cluster
-from topologies.database import wait_for
+from managers import patroni
+from runtime.cluster import Cluster
+from runtime.database import wait_for
 
 VERDICT, CAUGHT_BY = "INVALID", r"ran with fsync=off and full_page_writes=off .* says nothing of a power loss"
 
@@ -16,7 +17,7 @@ VERDICT, CAUGHT_BY = "INVALID", r"ran with fsync=off and full_page_writes=off .*
 def sabotage(cluster: Cluster) -> None:
     primary = cluster.wait_primary(within_s=10).name
     parameters = {"fsync": "off", "full_page_writes": "off"}
-    cluster.patroni(primary, "PATCH", "/config", {"postgresql": {"parameters": parameters}})
+    patroni.call(cluster, primary, "PATCH", "/config", {"postgresql": {"parameters": parameters}})
     for node in cluster.databases(cluster.topology.center_of(primary)):
         wait_for(
             lambda node=node.name: cluster.sql(node, "SHOW fsync")[0][0] == "off", within_s=20, what=f"{node.name} without fsync"

@@ -5,10 +5,10 @@ Caught by the copies: the one on the dead node can't be read back.
 
 from __future__ import annotations
 
-from faults import NodeKilled
+from faults.node_killed import NodeKilled
 from harness.conditions import replicas_caught_up, service_restored
 from harness.run import Run
-from topologies.cluster import Cluster
+from runtime.cluster import Cluster
 
 VERDICT, CAUGHT_BY = "INVALID", r"dc2-b was expected and was not read back"
 

@@ -8,12 +8,13 @@ Caught by the customers' list: what was acknowledged since the senders froze is 
 
 from __future__ import annotations
 
-from faults import CenterPowerLoss
+from faults.power_loss import CenterPowerLoss
 from harness import runbooks
 from harness.conditions import service_restored
 from harness.run import Run
-from topologies.cluster import Cluster
-from topologies.database import wait_for
+from managers import patroni
+from runtime.cluster import Cluster
+from runtime.database import wait_for
 
 VERDICT, CAUGHT_BY = "FAIL", r"^Lost payments [1-9]\d\d"  # seconds of them, not what a slow link holds
 LAGGARDS = ("dc2-a", "dc2-b")
@@ -27,7 +28,7 @@ def sabotage(cluster: Cluster) -> None:
         "maximum_lag_on_failover": 1 << 30,
         "postgresql": {"parameters": {"wal_receiver_timeout": "0"}},  # else a copy hangs up on a sender that says nothing
     }
-    cluster.patroni(primary, "PATCH", "/config", careless)
+    patroni.call(cluster, primary, "PATCH", "/config", careless)
     wait_for(
         lambda: cluster.sql(primary, "SHOW synchronous_standby_names")[0][0] == "", within_s=20, what="asynchronous replication"
     )
@@ -45,7 +46,7 @@ def sabotage(cluster: Cluster) -> None:
 
 def careful_again(cluster: Cluster) -> None:
     primary = cluster.wait_primary(within_s=10).name
-    cluster.patroni(primary, "PATCH", "/config", {"synchronous_mode": True, "synchronous_mode_strict": True})
+    patroni.call(cluster, primary, "PATCH", "/config", {"synchronous_mode": True, "synchronous_mode_strict": True})
     runbooks.rejoin_standbys(cluster)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 
-from faults import NodeKilled
+from faults.node_killed import NodeKilled
 from harness.conditions import service_restored
 from harness.run import Run
 

@@ -5,8 +5,8 @@ Caught by the books: balances are not opening balance plus entries, on every cop
 
 from __future__ import annotations
 
+from runtime.cluster import Cluster
 from tests.liars.bank import rewrite_pay
-from topologies.cluster import Cluster
 
 VERDICT, CAUGHT_BY = "FAIL", r"^Invariant broken on .*balance"
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import shlex
 
-from faults import NodeKilled
+from faults.node_killed import NodeKilled
 from harness.conditions import service_restored
 from harness.run import Run
+from runtime.cluster import Cluster
+from runtime.database import wait_for
 from tests.liars.bank import rewrite_program
-from topologies.cluster import Cluster
-from topologies.database import wait_for
 
 VERDICT, CAUGHT_BY = "FAIL", r"^[1-9]\d* stale reads"
 COPY = "dc1-b"

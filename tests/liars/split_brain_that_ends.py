@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 
-from faults import NodeKilled
+from faults.node_killed import NodeKilled
 from harness import runbooks
 from harness.conditions import service_restored
 from harness.run import Run
-from topologies.cluster import LEADER_KEY, Cluster
-from topologies.database import wait_for
-from topologies.leader import b64
+from managers import patroni
+from runtime.cluster import Cluster
+from runtime.database import wait_for
+from runtime.leader import b64
 
 VERDICT, CAUGHT_BY = "FAIL", r"^Split brain: dc1-a .* and dc2-a .* payments that were sent then were acknowledged"
 OLD, NEW = "dc1-a", "dc2-a"
@@ -34,12 +35,18 @@ def balancer(cluster: Cluster, center: str, *commands: str) -> None:
         assert (ran.exit_code, ran.output.strip()) == (0, "")
 
 
+def paused(cluster: Cluster, node: str) -> bool:
+    return bool(json.loads(patroni.call(cluster, node, "GET", "/patroni")).get("pause"))
+
+
 def sabotage(cluster: Cluster) -> None:
     assert cluster.wait_primary(within_s=10).name == OLD
-    cluster.patroni(OLD, "PATCH", "/config", {"pause": True})
+    patroni.call(cluster, OLD, "PATCH", "/config", {"pause": True})
     for node in (OLD, NEW):  # who has not heard of the pause would set things right
         wait_for(
-            lambda node=node: json.loads(cluster.patroni(node, "GET", "/patroni")).get("pause"), within_s=20, what="the pause"
+            lambda node=node: json.loads(patroni.call(cluster, node, "GET", "/patroni")).get("pause"),
+            within_s=20,
+            what="the pause",
         )
     assert cluster.sql(NEW, "SELECT pg_promote(wait_seconds => 20)")[0][0]
     balancer(cluster, "dc1", f"disable health primary/{NEW}", f"set server primary/{NEW} health up")
@@ -53,9 +60,11 @@ def sabotage(cluster: Cluster) -> None:
 def end_it(cluster: Cluster) -> None:
     """The new primary becomes the manager's, and every copy is made from it."""
     cluster.kill([OLD])
-    cluster.store_call(cluster.stores()["region-a"], "/v3/kv/deleterange", {"key": b64(LEADER_KEY)})
-    wait_for(lambda: cluster.leader_key("region-a") == NEW, within_s=30, what=f"{NEW} to hold the leader key")
-    cluster.patroni(NEW, "PATCH", "/config", {"pause": None})
+    group = cluster.topology.group_of(NEW)
+    stores = patroni.members(cluster.topology, group)
+    patroni.store_call(cluster, stores, "/v3/kv/deleterange", {"key": b64(patroni.LEADER_KEY)})
+    wait_for(lambda: cluster.manager(NEW).leader(cluster, group) == NEW, within_s=30, what=f"{NEW} to hold the leader key")
+    patroni.call(cluster, NEW, "PATCH", "/config", {"pause": None})
     cluster.start([OLD])
     runbooks.rejoin_standbys(cluster, within_s=150)
 

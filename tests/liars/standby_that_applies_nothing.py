@@ -8,8 +8,8 @@ Caught by the copies: what is read back there is not what stands on the authorit
 
 from __future__ import annotations
 
-from topologies.cluster import Cluster
-from topologies.database import wait_for
+from runtime.cluster import Cluster
+from runtime.database import wait_for
 
 VERDICT, CAUGHT_BY = "FAIL", r"^Expected every copy to equal the authority dc1-a; dc2-b differs"
 NODE = "dc2-b"

@@ -1,6 +1,6 @@
 """The act of a fault, and nothing else: a small process that lies ready, and acts when it is given one byte.
 
-Started by `topologies.staged` as a program of its own (standard library only, no import of ours): so neither another thread of
+Started by `runtime.staged` as a program of its own (standard library only, no import of ours): so neither another thread of
 the harness nor its interpreter's lock can come between two kills. It is handed sockets into the networks to be cut, with the
 messages to send, and the processes to kill. It answers once it is ready, and again with the moment before, the moment after, and
 what went wrong. The end of its input without that byte ends it: what was staged and not triggered never was.

@@ -18,10 +18,9 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from topologies.nodes import SUPERUSER
-
 RV = TypeVar("RV")
 
+SUPERUSER = {"username": "postgres", "password": "postgres"}  # as runtime/images/schema.sql makes it
 CONNECT_WITHIN_S = 2.0
 STATE_WITHIN_S = 2.0  # a look at a node: connecting and its answer together
 QUERY_WITHIN_S = 60.0  # a statement of a runbook: it may wait for a checkpoint of a busy disk

@@ -14,10 +14,12 @@ from typing import Any
 
 import requests
 
-from topologies.addresses import DOOR, Addresses
-from topologies.netfilter import Drop
+from runtime.addresses import DOOR, Addresses
+from runtime.manager import manager_of
+from runtime.netfilter import Drop
+from topologies.kinds import KINDS
+from topologies.model import Node, Topology
 
-PORTS = {"postgres": (5432, 8008), "etcd": (2379, 2380), "haproxy": (5432,), "bank": (8080,)}
 FIRST_PROXY_PORT = 20000
 API_PORT = 8474
 CUT_TABLE = "drillbook_cut"
@@ -48,7 +50,7 @@ def proxies(addresses: Addresses, pair: tuple[str, str]) -> list[Proxy]:
     found: list[Proxy] = []
     for source, target in (pair, pair[::-1]):
         for node in addresses.topology.center(target).nodes:
-            for port in PORTS[node.kind]:
+            for port in ports_of(addresses.topology, node):
                 found.append(
                     Proxy(
                         name=f"{source}->{node.name}:{port}",
@@ -61,6 +63,12 @@ def proxies(addresses: Addresses, pair: tuple[str, str]) -> list[Proxy]:
                     )
                 )
     return found
+
+
+def ports_of(topology: Topology, node: Node) -> tuple[int, ...]:
+    """What other centers dial at a node: its kind's ports, and its manager's."""
+    kind = KINDS[node.kind]
+    return (kind.port, *kind.others, *manager_of(topology.group(node.group)).ports.get(node.kind, ()))
 
 
 def provision_script(addresses: Addresses, pair: tuple[str, str], *, toxiproxy: bool) -> str:

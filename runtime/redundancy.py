@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from topologies.cluster import Cluster, ClusterError
+from runtime.cluster import Cluster, ClusterError
 
 
 def fully_redundant(cluster: Cluster) -> bool:
-    """Every database answers, one is the primary of each store's cluster or streams, and a copy elsewhere is guaranteed."""
+    """Every database answers, one is the primary, all others stream, and a copy elsewhere is guaranteed."""
     behind = redundancy_gaps(cluster)
     if behind:
         raise ClusterError("; ".join(behind))
@@ -30,8 +30,8 @@ def redundancy_gaps(cluster: Cluster) -> list[str]:
         for name, state in alive.items()
         if name in streaming and name != primaries[0] and state.timeline != primary.timeline
     ]
-    # Only region A's own cluster is synchronous; a promoted remote center serves without.
-    if settings["synchronous"] != "off" and cluster.topology.center_of(primaries[0]).region == "A":
+    # Only the primary side is synchronous; a standby side that was promoted serves without.
+    if settings["synchronous"] != "off" and cluster.topology.group_of(primaries[0]).upstream is None:
         synchronous = [r["name"] for r in primary.replication if r["sync_state"] in ("sync", "quorum")]
         if len(synchronous) < settings["synchronous_node_count"]:
             gaps.append(

@@ -7,7 +7,6 @@ connections. Roles are asked of the databases, never of the configuration.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import logging
 import shutil
@@ -15,7 +14,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Network
@@ -25,23 +24,22 @@ from typing import Any, TypeVar
 import psycopg
 import requests
 
-from topologies import engine, links, netfilter
-from topologies.addresses import DOOR, Addresses
-from topologies.database import Database, DatabaseState, wait_for
-from topologies.files import HeldFile, OpenFile, RemoteFile
-from topologies.leader import LeaderChange, LeaderWatch, b64, unb64
-from topologies.machine import Machine
+from runtime import engine, links, netfilter
+from runtime.addresses import DOOR, Addresses
+from runtime.database import Database, DatabaseState, wait_for
+from runtime.files import HeldFile, OpenFile, RemoteFile
+from runtime.machine import Machine
+from runtime.manager import Manager, manager_of
+from runtime.netfilter import NetfilterError
+from runtime.nodes import DOOR_COMMAND_PORT
+from runtime.staged import Cut, Deferred, Staged, StagedError
+from topologies.kinds import BALANCER, DATA_DIRECTORY, DATABASE, KINDS
 from topologies.model import Center, Moment, Node, Topology
-from topologies.netfilter import NetfilterError
-from topologies.nodes import DATA_DIRECTORY, DOOR_COMMAND_PORT, SCOPE, stores
-from topologies.staged import Cut, Deferred, Staged, StagedError
 
 LOG = logging.getLogger(__name__)
 R = TypeVar("R")
 
-LEADER_KEY = f"/service/{SCOPE}/leader"
 HTTP_TIMEOUT_S = 2.0
-STORE_TIMEOUT_S = 0.5
 DOOR_TIMEOUT_S = 10.0
 DIAL_WITHIN_S = 1.5
 DATAGRAM_PORT = 9753
@@ -92,7 +90,7 @@ class Cluster:
         self.door_url = f"http://127.0.0.1:{standing.door_port}"
         self.client = engine.connect()
         self._local = threading.local()
-        self._answered: dict[tuple[str, ...], str] = {}
+        self.answered: dict[tuple[str, ...], str] = {}  # of several who may be asked, who answered last
         self._lock = threading.Lock()
         self._machines: dict[str, Machine] = {}
         self._victims: dict[str, Machine] = {}  # who was to be killed, so that a start comes after the engine has noted it
@@ -131,8 +129,12 @@ class Cluster:
         return f"link-{pair[0]}-{pair[1]}"
 
     def databases(self, center: Center | None = None) -> list[Node]:
-        nodes = self.topology.nodes("postgres") if center is None else center.nodes
-        return [n for n in nodes if n.kind == "postgres"]
+        nodes = self.topology.nodes() if center is None else center.nodes
+        return [n for n in nodes if n.kind == DATABASE]
+
+    def manager(self, node: str) -> Manager:
+        """Who decides for the group of that node."""
+        return manager_of(self.topology.group_of(node))
 
     # --- Observing ----------------------------------------------------------------------------------------------------
     def database(self, node: str) -> Database:
@@ -144,7 +146,7 @@ class Cluster:
 
     def state(self, node: str) -> DatabaseState | None:
         """What the database says of itself; None when it does not answer."""
-        if not self.listening(node, 5432):
+        if not self.listening(node, KINDS[DATABASE].port):
             self.database(node).close()
             return None
         try:
@@ -189,14 +191,12 @@ class Cluster:
 
     def answers(self, node: str) -> bool:
         """Whether the node does its work, asked above TCP."""
-        kind, address = self.topology.node(node).kind, self.addresses.node(node)
-        if kind == "postgres":
+        kind = KINDS[self.topology.node(node).kind]
+        if kind.name == DATABASE:
             return self.fresh_state(node) is not None
-        if kind == "etcd":
-            return self.http_status(f"http://{address}:2379/version") == 200
-        if kind == "bank":
-            return self.http_status(f"http://{address}:8080/ready") in (200, 503)
-        return self.listening(node, 5432)
+        if kind.asked is None:
+            return self.listening(node, kind.port)
+        return self.http_status(f"http://{self.addresses.node(node)}:{kind.port}{kind.asked}") in kind.says
 
     def http_status(self, url: str) -> int | None:
         try:
@@ -217,17 +217,18 @@ class Cluster:
         Root on the engine's own host dials by a socket of its own in the caller's network, and starts no program: who looks must
         not be what customers feel.
         """
-        probe = self.first(target, "etcd") if self.held_or_running(self.first(target, "etcd")) else self.first(target, "bank")
-        port, path = (2379, "/version") if probe.endswith("etcd") else (8080, "/ready")
-        callers = [n.name for n in self.topology.center(source).nodes if n.kind != "etcd"]
+        asked = sorted((n for n in self.topology.center(target).nodes if KINDS[n.kind].asked), key=lambda n: KINDS[n.kind].start)
+        probe = next((n for n in asked if self.held_or_running(n.name)), asked[-1])
+        port, path = KINDS[probe.kind].port, str(KINDS[probe.kind].asked)
+        callers = [n.name for n in self.topology.center(source).nodes]
         caller = next((name for name in callers if self.held_or_running(name)), None)
         if caller is None:
             return False
         if (machine := self.machine(caller)) is not None:
-            return answers_http(machine, (self.addresses.seen_from(source, probe), port), path, within_s=DIAL_WITHIN_S)
+            return answers_http(machine, (self.addresses.seen_from(source, probe.name), port), path, within_s=DIAL_WITHIN_S)
         script = (
             "import http.client,sys\n"
-            f"c=http.client.HTTPConnection('{probe}',{port},timeout={DIAL_WITHIN_S})\n"
+            f"c=http.client.HTTPConnection('{probe.name}',{port},timeout={DIAL_WITHIN_S})\n"
             f"c.request('GET','{path}');c.getresponse().read()"
         )
         try:
@@ -241,7 +242,7 @@ class Cluster:
 
     def carries(self, source: str, target: str) -> bool:
         """Sends datagrams from `source` to `target`: a one-way cut stalls TCP both ways, UDP tells the direction."""
-        sender, receiver = self.first(source, "haproxy"), self.first(target, "haproxy")
+        sender, receiver = self.first(source, BALANCER), self.first(target, BALANCER)
         near, far = self.machine(sender), self.machine(receiver)
         if near is not None and far is not None:
             return hears(near, far, (self.addresses.seen_from(source, receiver), DATAGRAM_PORT))
@@ -273,61 +274,6 @@ class Cluster:
         """`reaches` for each (source, target), all at once."""
         with ThreadPoolExecutor(len(pairs)) as pool:
             return dict(zip(pairs, pool.map(lambda pair: self.reaches(*pair), pairs), strict=True))
-
-    def stores(self) -> dict[str, list[str]]:
-        """The members of each region's store, by its name (`region-a`)."""
-        found: dict[str, list[str]] = {}
-        for center in self.topology.centers:
-            members = [m for m in stores(self.topology, center) if any(n.name == m for n in self.topology.nodes("etcd"))]
-            if members:
-                found.setdefault(f"region-{center.region.lower()}", members)
-        return found
-
-    def leader_watch(self, store: str, tell: Callable[[LeaderChange], None]) -> LeaderWatch:
-        """Follows the leader key of a store and calls `tell` at each change; see `LeaderWatch.follow`."""
-        return LeaderWatch([(self.addresses.node(member), 2379) for member in self.stores()[store]], LEADER_KEY, tell)
-
-    def leader_key(self, store: str) -> str | None:
-        """Who holds the leader key in region-a's or region-b's store; None: nobody.
-
-        Raises ClusterError when no member answers.
-        """
-        answer = self.store_call(self.stores()[store], "/v3/kv/range", {"key": b64(LEADER_KEY)})
-        entries = answer.get("kvs") or []
-        return unb64(entries[0]["value"]) if entries else None
-
-    def move_store_leader(self, center: str) -> bool:
-        """Hand the leadership of region A's store to the member in `center`; True once it leads."""
-        members = {m.name: self.store_status(m.name) for m in self.topology.nodes("etcd") if not m.name.endswith("-store")}
-        wanted = next(name for name in members if self.topology.center_of(name).name == center)
-        target, leader = members[wanted]
-        if leader == target:
-            return True
-        holder = next(name for name, (own, _) in members.items() if own == leader)
-        self.store_call([holder], "/v3/maintenance/transfer-leadership", {"targetID": target})
-        wait_for(lambda: self.store_status(wanted)[1] == target, within_s=10, what=f"{wanted} to lead the store")
-        return True
-
-    def store_status(self, member: str) -> tuple[str, str]:
-        """(the member's own id, the id of the leader as it sees it)."""
-        status = self.store_call([member], "/v3/maintenance/status", {})
-        return status["header"]["member_id"], status["leader"]
-
-    def store_call(self, members: Sequence[str], path: str, body: dict[str, Any]) -> dict[str, Any]:
-        seen = "no member was asked"
-        # Whoever answered last is asked first: a dead member costs a second at each look.
-        last = self._answered.get(tuple(members))
-        for member in sorted(members, key=lambda m: m != last):
-            try:
-                reply = self.http().post(f"http://{self.addresses.node(member)}:2379{path}", json=body, timeout=STORE_TIMEOUT_S)
-                if reply.status_code == 200:
-                    self._answered[tuple(members)] = member
-                    answer: dict[str, Any] = reply.json()
-                    return answer
-                seen = f"{member}: {reply.status_code} {reply.text[:120]}"
-            except requests.RequestException as error:
-                seen = f"{member}: {engine.brief(error)}"
-        raise ClusterError(f"the store did not answer {path}; seen last: {seen}")
 
     # --- Acting -------------------------------------------------------------------------------------------------------
     def execute(self, name: str, command: Sequence[str], *, user: str = "root", stdin: str | None = None) -> Ran:
@@ -373,7 +319,7 @@ class Cluster:
     def stage(self, *, cut: Iterable[str] = (), kill: Iterable[str] = ()) -> Staged | Deferred:
         """Find out all that is needed to cut paths and kill nodes, and do nothing yet; `act` does it, once, `close` lets go.
 
-        Root on the engine's own host: in milliseconds, by a process that lies ready (see topologies/staged.py). Everybody else:
+        Root on the engine's own host: in milliseconds, by a process that lies ready (see runtime/staged.py). Everybody else:
         through the engine. A node that is dead stays dead.
         """
         paths, nodes = list(cut), list(kill)
@@ -509,44 +455,6 @@ class Cluster:
                 proxy = links.Toxiproxy(self.addresses.link(pair, pair[0]))
                 proxy.set_latency(links.proxies(self.addresses, pair), wanted)
 
-    def patroni(self, node: str, method: str, path: str, body: Any = None, *, timeout_s: float = 30) -> str:
-        """Call a node's Patroni REST interface. Raises ClusterError on any status of 400 or more."""
-        url = f"http://{self.addresses.node(node)}:8008{path}"
-        try:
-            reply = self.http().request(method, url, json=body, timeout=timeout_s)
-        except requests.RequestException as error:
-            raise ClusterError(f"Patroni of {node} did not answer {method} {path}: {engine.brief(error)}") from error
-        if reply.status_code >= 400:
-            raise ClusterError(f"Patroni of {node} refused {method} {path}: {reply.status_code} {reply.text[:200]}")
-        return reply.text
-
-    def ask_patroni(self, node: str, method: str, path: str, body: Any, *, timeout_s: float) -> Future[str]:
-        """As `patroni`, but returns as soon as the question is with the node: the answer comes when it comes.
-
-        Raises ClusterError when the question can't be put.
-        """
-        connection = http.client.HTTPConnection(self.addresses.node(node), 8008, timeout=timeout_s)
-        try:
-            connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
-        except OSError as error:
-            raise ClusterError(f"Patroni of {node} was not there to be asked {method} {path}: {error}") from error
-
-        def answer() -> str:
-            with contextlib.closing(connection):
-                try:
-                    reply = connection.getresponse()
-                    text = reply.read().decode(errors="replace")
-                except (OSError, http.client.HTTPException) as error:
-                    raise ClusterError(f"Patroni of {node} did not answer {method} {path}: {engine.brief(error)}") from error
-            if reply.status >= 400:
-                raise ClusterError(f"Patroni of {node} refused {method} {path}: {reply.status} {text[:200]}")
-            return text
-
-        pool = ThreadPoolExecutor(1)
-        future = pool.submit(answer)
-        pool.shutdown(wait=False)
-        return future
-
     def door_command(self, command: str) -> str:
         """One command to the front door's balancer, with its answer."""
         address = (str(self.addresses.networks[DOOR][2]), DOOR_COMMAND_PORT)
@@ -618,7 +526,7 @@ class Cluster:
 
         Works on a copy of the disk, in a container without a network: the dead node stays as it was left.
         """
-        from topologies.database import COPY_QUERIES
+        from runtime.database import COPY_QUERIES
 
         query = " ".join(COPY_QUERIES["payments"].split()).replace('"', '\\"')
         server = "/usr/lib/postgresql/17/bin/postgres --single -D /tmp/copy -c log_checkpoints=on -c lc_messages=C -j bank"

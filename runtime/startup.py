@@ -26,13 +26,15 @@ from docker.errors import APIError
 from docker.types import EndpointConfig, IPAMConfig, IPAMPool
 from testcontainers.core.container import DockerContainer
 
-from topologies import engine, links, nodes
-from topologies.addresses import DOOR, Addresses, free_networks
-from topologies.cluster import Cluster, ClusterError, Standing
-from topologies.database import wait_for
-from topologies.images import Images
+from runtime import engine, links, nodes
+from runtime.addresses import DOOR, Addresses, free_networks
+from runtime.cluster import Cluster, ClusterError, Standing
+from runtime.database import wait_for
+from runtime.images import Images
+from runtime.manager import Program, manager_of
+from runtime.redundancy import fully_redundant
+from topologies.kinds import KINDS, LINKS_START
 from topologies.model import Topology
-from topologies.redundancy import fully_redundant
 
 Progress = Callable[[str], None]
 READY_WITHIN_S = 90.0
@@ -115,7 +117,7 @@ class Startup:
 
     # --- Containers ---------------------------------------------------------------------------------------------------
     def container(
-        self, name: str, program: nodes.Program, *, image: str, network: str, address: str, published: int = 0, **more: Any
+        self, name: str, program: Program, *, image: str, network: str, address: str, published: int = 0, **more: Any
     ) -> Any:
         # With its version said, a client need not ask the engine for it, which starts two programs each time.
         client = {"timeout": engine.REQUEST_TIMEOUT_S, "version": self.client.api.api_version}
@@ -128,7 +130,7 @@ class Startup:
             self.client.volumes.create(volume, labels=self.labels)
             container.with_volume_mapping(volume, program.volume, "rw")
         if published:
-            container.ports["8080/tcp"] = ("127.0.0.1", published)  # type: ignore[assignment]
+            container.ports[f"{nodes.DOOR_PORT}/tcp"] = ("127.0.0.1", published)  # type: ignore[assignment]
         full_network = f"{self.prefix}-{network}"
         container.with_kwargs(
             hostname=name,
@@ -197,14 +199,16 @@ class Startup:
 
     def start_all(self) -> Cluster:
         """The centers beside each other; in each, one container after the other, what the others wait for first."""
-        first = ("etcd", "postgres-a", "link", "postgres", "bank", "haproxy")
         queues: dict[str, list[Callable[[], None]]] = {}
         for center in self.topology.centers:
             jobs: list[tuple[int, Callable[[], None]]] = []
+            begun: set[str] = set()
             for node in center.nodes:
-                kind = "postgres-a" if node == next(n for n in center.nodes if n.kind == "postgres") else node.kind
-                jobs.append((first.index(kind), partial(self.start_node, node.name)))
-            jobs += [(first.index("link"), partial(self.start_link, pair)) for pair in self.links_begun_by(center.name)]
+                kind = KINDS[node.kind]
+                first = kind.first_start if kind.first_start is not None and kind.name not in begun else kind.start
+                begun.add(kind.name)
+                jobs.append((first, partial(self.start_node, node.name)))
+            jobs += [(LINKS_START, partial(self.start_link, pair)) for pair in self.links_begun_by(center.name)]
             queues[center.name] = [job for _, job in sorted(jobs, key=lambda one: one[0])]
         queues[DOOR] = [self.start_door]
         failed = threading.Event()
@@ -229,11 +233,10 @@ class Startup:
     def wait_ready(self, cluster: Cluster) -> Started:
         """Ready: a payment came back through the front door and stands in two centers; then until every copy streams."""
         key = f"{self.run_id}-ready-0001"
-        place = cluster.topology.settings["etcd_leader_center"]
-        wait_for(lambda: cluster.move_store_leader(place), within_s=READY_WITHIN_S, what="region A's store")
-        self.mark("store")
-        wait_for(lambda: cluster.leader_key("region-a"), within_s=READY_WITHIN_S, what="the first leader in region A")
-        self.mark("first leader")
+        for group in cluster.topology.groups:
+            if group.upstream is None:  # the others can't be whole before it, and are waited for at the end
+                manager_of(group).form(cluster, group, within_s=READY_WITHIN_S)
+                self.mark(f"{group.name} has a leader")
         wait_for(lambda: pay(cluster, key), within_s=READY_WITHIN_S, what="a payment through the front door", every_s=0.02)
         wait_for(lambda: held_in_two_centers(cluster, key), within_s=READY_WITHIN_S, what="that payment in two centers")
         self.mark("first payment through the front door, held in two centers")

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from topologies import netfilter
-from topologies.machine import Machine
+from runtime import netfilter
+from runtime.machine import Machine
+from runtime.netfilter import Drop
+from runtime.trigger import GO
 from topologies.model import Moment
-from topologies.netfilter import Drop
-from topologies.trigger import GO
 
 TRIGGER = Path(__file__).with_name("trigger.py")
 DEAD_WITHIN_S = 10.0

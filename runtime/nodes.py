@@ -1,0 +1,125 @@
+"""What runs on the nodes that are no manager's: balancers, banks, links, the door. Commands and configuration texts. Pure."""
+
+from __future__ import annotations
+
+from runtime.addresses import DOOR, Addresses
+from runtime.manager import UPSTREAM_PORT, Program, manager_of
+from topologies.kinds import BALANCER, BANK, DATABASE, KINDS
+from topologies.model import Center, Group, Node, Topology
+
+DOOR_COMMAND_PORT = 9999
+DOOR_PORT = 8080
+
+
+def program(addresses: Addresses, node: Node) -> Program:
+    """What a node runs. Raises ValueError for a kind, or a manager, that nobody knows."""
+    topology = addresses.topology
+    if node.kind == BALANCER:
+        return Program(("haproxy",), {"CONFIG": balancer(topology, topology.group(node.group))})
+    if node.kind == BANK:
+        center = topology.center_of(node.name)
+        return Program(
+            ("bank",), {"CENTER": center.name, "DATABASE": f"{balancer_of(center, node.group)}:{KINDS[BALANCER].port}"}
+        )
+    return manager_of(topology.group(node.group)).program(addresses, node)
+
+
+def balancer_of(center: Center, group: str) -> str:
+    """Who finds that group's primary in a center."""
+    return next(n.name for n in center.nodes if n.kind == BALANCER and n.group == group)
+
+
+def bank_of(center: Center) -> str:
+    return next(n.name for n in center.nodes if n.kind == BANK)
+
+
+BALANCER_HEAD = """\
+global
+  log stdout format raw local0 info
+  maxconn 4000
+  stats socket /run/haproxy.sock mode 600 level admin
+defaults
+  log global
+  timeout connect 1s
+  timeout client 30m
+  timeout server 30m
+  timeout check {check_timeout}ms
+"""
+
+
+def balancer(topology: Topology, group: Group) -> str:
+    """Finds the primary of a group; on the standby side also that of the group which it copies, to stream from."""
+    text = BALANCER_HEAD.format(check_timeout=topology.settings["balancer_check_timeout_ms"])
+    text += primary_listener(topology, "primary", KINDS[BALANCER].port, group)
+    if group.upstream is not None:
+        text += primary_listener(topology, "upstream", UPSTREAM_PORT, topology.group(group.upstream))
+    return text
+
+
+def primary_listener(topology: Topology, name: str, port: int, group: Group) -> str:
+    s, check = topology.settings, manager_of(group).primary_check(topology)
+    lines = [
+        f"listen {name}",
+        f"  bind *:{port}",
+        "  mode tcp",
+        "  tcp-request content set-log-level silent",  # changes of servers are told, not each connection
+        *check.lines,
+        f"  default-server port {check.port} inter {s['balancer_check_ms']}ms fastinter {s['balancer_fast_check_ms']}ms "
+        f"downinter {s['balancer_fast_check_ms']}ms fall 2 rise 1 on-marked-down shutdown-sessions",
+        *(f"  server {n.name} {n.name}:{KINDS[DATABASE].port} check" for n in topology.members(group.name)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+# The door's own record: one line for each POST /payments and nothing else, beside what the ledgers say (docs/evidence.md).
+PAYMENT = "if { method POST } { path /payments }"
+DOOR_KEY_BYTES_MAX = 128
+DOOR_LOG = (
+    "  option dontlognull",
+    "  http-request set-log-level silent unless { method POST } { path /payments }",
+    f"  http-request set-var(txn.what) str(pay) {PAYMENT}",  # what is no request at all is logged too, as `-`
+    f"  http-request capture req.hdr(Idempotency-Key) len {DOOR_KEY_BYTES_MAX} {PAYMENT}",
+    # Percent-encoded: a key of letters, digits, `-`, `_`, `.` and `~` stays as it is, and no other can break the line. Timed from
+    # the request's first byte on: the time of acceptance is the connection's, which carries one payment after the other.
+    "  log-format '%[var(txn.what)] key=%[capture.req.hdr(0),url_enc] status=%ST"
+    """ at=%[request_date(ms),regsub("(...)$",".\\1")] took=%Ta end=%ts'""",
+)
+
+
+def door(addresses: Addresses) -> Program:
+    """The front door: customers to the first center that can write. The closed ones are let in by people only."""
+    topology = addresses.topology
+    s = topology.settings
+    servers = []
+    for number, name in enumerate((*topology.door.centers, *topology.door.closed)):
+        options = " disabled" if name in topology.door.closed else " backup" if number else ""
+        bank = addresses.seen_from(name, bank_of(topology.center(name)))
+        servers.append(f"  server {name} {bank}:{KINDS[BANK].port} check{options}")
+    lines = [
+        "global",
+        f"  stats socket ipv4@{addresses.networks[DOOR][2]}:{DOOR_COMMAND_PORT} level admin",
+        BALANCER_HEAD.format(check_timeout=s["door_check_timeout_ms"]).rstrip(),
+        "  mode http",
+        "  timeout connect 500ms",
+        "  timeout client 60s",
+        "  timeout server 10s",
+        "  timeout queue 1s",
+        "  option redispatch 1",
+        "  retries 2",  # of the connection alone: a payment that was sent is never sent again
+        "  retry-on conn-failure",
+        "frontend door",
+        f"  bind *:{DOOR_PORT}",
+        *DOOR_LOG,
+        "  default_backend bank",
+        "backend bank",
+        "  option httpchk GET /ready",
+        "  http-check expect status 200",
+        f"  default-server inter {s['door_check_ms']}ms fastinter {s['balancer_fast_check_ms']}ms "
+        f"downinter {s['balancer_fast_check_ms']}ms fall 2 rise 1 on-marked-down shutdown-sessions",
+        *servers,
+    ]
+    return Program(("haproxy",), {"CONFIG": "\n".join(lines) + "\n"}, capabilities=("NET_ADMIN",))
+
+
+def link() -> Program:
+    return Program(("link",), {"LOG_LEVEL": "warn"}, capabilities=("NET_ADMIN",), sysctls={"net.ipv4.ip_forward": "1"})

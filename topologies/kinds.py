@@ -1,0 +1,39 @@
+"""The kinds of node: which ports it listens on, what shows that it works, what of it must survive, and when it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DATA_DIRECTORY = "/var/lib/postgresql/data"
+DATABASE, STORE, BALANCER, BANK = "postgres", "etcd", "haproxy", "bank"
+LINKS_START = 30  # after the stores and a center's first database, which the rest waits for
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`port`: where it does its work, and takes no connection once it is dead. `others`: more ports that other centers dial.
+
+    `start` says who starts first in a center (lower is sooner), `first_start` the same of the first of its kind there; None: as
+    the others. `state` is the directory that must survive a power loss. `asked` is an HTTP path at `port` that is answered with
+    one of `says` by a node that works; None: nobody is asked by HTTP.
+    """
+
+    name: str
+    port: int
+    start: int
+    others: tuple[int, ...] = ()
+    first_start: int | None = None
+    state: str | None = None
+    asked: str | None = None
+    says: tuple[int, ...] = (200,)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind(STORE, port=2379, others=(2380,), start=10, state="/var/lib/etcd", asked="/version"),
+        Kind(DATABASE, port=5432, start=40, first_start=20, state=DATA_DIRECTORY),
+        Kind(BANK, port=8080, start=50, asked="/ready", says=(200, 503)),
+        Kind(BALANCER, port=5432, start=60),
+    )
+}
