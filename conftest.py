@@ -22,10 +22,13 @@ def run() -> None:
     """Stands in the signature of a drill; the runner makes the real one."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and hasattr(item.obj, "drill"):
             item.add_marker(pytest.mark.docker)
+            if item.obj.drill.nightly:
+                item.add_marker(pytest.mark.nightly)
 
 
 @pytest.hookimpl(tryfirst=True)

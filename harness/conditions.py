@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from topologies.redundancy import replay_gaps
+from runtime.manager import manager_of
+from runtime.redundancy import replay_gaps
 
 if TYPE_CHECKING:
     from harness.run import Run
@@ -21,6 +22,14 @@ def replicas_caught_up(run: Run) -> tuple[bool, str]:
     """Every database answers, streams or is the primary, and has replayed what the primary had flushed."""
     gaps = replay_gaps(run.cluster)
     return not gaps, "; ".join(gaps) or "every copy has caught up"
+
+
+def all_is_whole(run: Run) -> tuple[bool, str]:
+    """As `replicas_caught_up`, and every member of every store is there again: the next loss would be the first."""
+    gaps = replay_gaps(run.cluster)
+    for group in run.cluster.topology.groups:
+        gaps += manager_of(group).store_gaps(run.cluster, group)
+    return not gaps, "; ".join(gaps) or "every copy has caught up, every store is whole"
 
 
 def corruption_detected(run: Run) -> tuple[bool, str]:

@@ -29,10 +29,13 @@ class Drill:
     load: Load
     targets: Targets
     body: Callable[[Run], None]
+    nightly: bool = False
 
 
-def drill(topology: Callable[..., Topology], *, load: Load, targets: Targets) -> Callable[[Callable[[Run], None]], Any]:
-    """Declare a drill: what stands, what customers do, what must be met."""
+def drill(
+    topology: Callable[..., Topology], *, load: Load, targets: Targets, nightly: bool = False
+) -> Callable[[Callable[[Run], None]], Any]:
+    """Declare a drill: what stands, what customers do, what must be met. `nightly`: too long for every test run."""
 
     def declare(body: Callable[[Run], None]) -> Callable[[Run], None]:
         body.drill = Drill(  # type: ignore[attr-defined]
@@ -42,6 +45,7 @@ def drill(topology: Callable[..., Topology], *, load: Load, targets: Targets) ->
             load=load,
             targets=targets,
             body=body,
+            nightly=nightly,
         )
         return body
 
