@@ -132,6 +132,15 @@ def test_what_contradicts_itself_is_refused_in_one_line(make: Callable[[], Topol
     assert "\n" not in str(refused.value)
 
 
+def test_one_bank_has_one_primary_side() -> None:
+    centers = linked(2).centers
+    second = replace(centers[1], nodes=tuple(replace(n, group="other") for n in centers[1].nodes))
+    groups = (Group("all", "patroni"), Group("other", "patroni"))
+    with pytest.raises(ValueError, match="expected one group without an upstream, because there is one bank; seen all, other"):
+        changed(centers=(centers[0], second), groups=groups)
+    assert changed(centers=(centers[0], second), groups=(groups[0], replace(groups[1], upstream="all"))).standby_sides()
+
+
 def test_a_center_without_a_bank_is_no_place_for_customers() -> None:
     first, second = linked(2).centers
     bare = replace(second, nodes=tuple(n for n in second.nodes if n.kind != BANK))

@@ -189,6 +189,8 @@ def _contradictions(topology: Topology) -> Iterator[str]:
                 break
             seen.add(above)
             above = topology.group(above).upstream
+    if len(sides := [g.name for g in topology.groups if g.upstream is None]) != 1:
+        yield f"expected one group without an upstream, because there is one bank; seen {', '.join(sides) or 'none'}"
     pairs = [(link.source, link.target) for link in topology.links]
     for link in topology.links:
         if link.source not in centers or link.target not in centers or link.source == link.target:
