@@ -21,7 +21,7 @@ class Fault(Protocol):
     def arguments(self) -> dict[str, Any]: ...
 
     def effect(self, topology: Topology) -> Effect:
-        """What must change; everything else must keep working. Raises ValueError when the target does not exist."""
+        """What must change; everything else must keep working. Raises ValueError or KeyError when the target does not exist."""
         ...
 
     def undo(self) -> str:

@@ -95,7 +95,12 @@ def plan(drill: str, settings: tuple[str, ...]) -> None:
     except ValueError as error:
         raise BadInput(str(error)) from error
     from harness.rehearsal import CannotRehearse, rehearse
+    from runtime.manager import check_managers
 
+    try:
+        check_managers(topology)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
     try:
         body = [one.model_dump() for one in rehearse(found.body, topology)]
     except CannotRehearse as error:

@@ -155,8 +155,9 @@ def _rerouted(records: Records, logs: ServerLogs, node: str, before_ns: int, unt
     """When the first center's balancer, and the door's to that center, let payments through to the new primary."""
     door = _turns(logs, "door")
     ways: list[Seen] = []
-    for center in sorted({center for center, _ in topology_centers(records.plan).values()}):
-        up = _next_up(_turns(logs, f"{center}-haproxy").get(("primary", node), []), before_ns)
+    balancers = [(center, name) for name, (center, kind) in topology_centers(records.plan).items() if kind == "haproxy"]
+    for center, balancer in sorted(balancers):
+        up = _next_up(_turns(logs, balancer).get(("primary", node), []), before_ns)
         if up is None:
             continue
         turns = door.get(("bank", center), [])

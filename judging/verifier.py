@@ -1042,9 +1042,10 @@ def promoted_by_log(run: Run, new: str) -> Iterator[Border]:
 
 def rerouted_by_log(run: Run, fault: Fault, new: str) -> Iterator[Border]:
     """For each center, when its balancer and the door had both let writes through to the new primary."""
-    for center in dict.fromkeys(run.center_of.values()):
+    nodes = [(center["name"], node) for center in run.topology["centers"] for node in center["nodes"]]
+    for center, balancer in ((center, node["name"]) for center, node in nodes if node["kind"] == "haproxy"):
         pattern = re.compile(rf"\bprimary/{re.escape(new)} is UP\b")
-        ups = [line for line in run.logs.get(f"{center}-haproxy", ()) if pattern.search(line.text)]
+        ups = [line for line in run.logs.get(balancer, ()) if pattern.search(line.text)]
         ups = [line for line in ups if run.clock.placed(line.wall) > fault.before]
         pattern = re.compile(rf"\bbank/{re.escape(center)} is\b.*\b(UP|DOWN)\b")
         words = [line for line in run.logs.get("door", ()) if pattern.search(line.text)]

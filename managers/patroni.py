@@ -35,6 +35,15 @@ class Patroni:
     ports = {DATABASE: (REST_PORT,)}  # noqa: RUF012
 
     # What runs
+    def check(self, topology: Topology, group: Group) -> None:
+        found = members(topology, group)
+        if not found:
+            raise ValueError(f"group {group.name}: Patroni expects a store, nodes of kind {STORE}; seen none")
+        places, place = [topology.center_of(name).name for name in found], topology.settings.get("etcd_leader_center")
+        if group.upstream is None and place not in places:
+            where = ", ".join(places)
+            raise ValueError(f"etcd_leader_center: expected a center with a member of the store, {where}; seen {place!r}")
+
     def program(self, addresses: Addresses, node: Node) -> Program:
         topology = addresses.topology
         group = topology.group(node.group)

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
+from topologies.model import DOOR as DOOR
 from topologies.model import Topology
 
 POOL = IPv4Network("198.18.0.0/15")  # RFC 2544: no clash with office networks and VPNs
-DOOR = "door"
 FIRST_NODE, FIRST_ALIAS, FIRST_LINK = 10, 130, 3
 
 

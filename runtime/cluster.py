@@ -33,7 +33,7 @@ from runtime.manager import Manager, manager_of
 from runtime.netfilter import NetfilterError
 from runtime.nodes import DOOR_COMMAND_PORT
 from runtime.staged import Cut, Deferred, Staged, StagedError
-from topologies.kinds import BALANCER, DATA_DIRECTORY, DATABASE, KINDS
+from topologies.kinds import DATA_DIRECTORY, DATABASE, KINDS
 from topologies.model import Center, Moment, Node, Topology
 
 LOG = logging.getLogger(__name__)
@@ -218,10 +218,10 @@ class Cluster:
         not be what customers feel.
         """
         asked = sorted((n for n in self.topology.center(target).nodes if KINDS[n.kind].asked), key=lambda n: KINDS[n.kind].start)
-        probe = next((n for n in asked if self.held_or_running(n.name)), asked[-1])
+        caller, probe = self.somebody(source), next((n for n in asked if self.held_or_running(n.name)), None)
+        if probe is None:  # nobody there can be asked; whoever lives there hears datagrams, which no proxy takes for another
+            return self.carries(source, target)
         port, path = KINDS[probe.kind].port, str(KINDS[probe.kind].asked)
-        callers = [n.name for n in self.topology.center(source).nodes]
-        caller = next((name for name in callers if self.held_or_running(name)), None)
         if caller is None:
             return False
         if (machine := self.machine(caller)) is not None:
@@ -241,8 +241,13 @@ class Cluster:
         return self.machine(name) is not None or self.running(name)
 
     def carries(self, source: str, target: str) -> bool:
-        """Sends datagrams from `source` to `target`: a one-way cut stalls TCP both ways, UDP tells the direction."""
-        sender, receiver = self.first(source, BALANCER), self.first(target, BALANCER)
+        """Sends datagrams from `source` to `target`: a one-way cut stalls TCP both ways, UDP tells the direction.
+
+        Between whoever lives there; nothing arrives where nobody does.
+        """
+        sender, receiver = self.somebody(source), self.somebody(target)
+        if sender is None or receiver is None:
+            return False
         near, far = self.machine(sender), self.machine(receiver)
         if near is not None and far is not None:
             return hears(near, far, (self.addresses.seen_from(source, receiver), DATAGRAM_PORT))
@@ -259,8 +264,9 @@ class Cluster:
             pool.submit(self.execute, sender, ["python3", "-c", send]).result()
             return heard.result().exit_code == 0
 
-    def first(self, center: str, kind: str) -> str:
-        return next(n.name for n in self.topology.center(center).nodes if n.kind == kind)
+    def somebody(self, center: str) -> str | None:
+        """A node of a center that lives."""
+        return next((n.name for n in self.topology.center(center).nodes if self.held_or_running(n.name)), None)
 
     def running(self, name: str) -> bool:
         return engine.is_running(self.client, self.container_name(name))

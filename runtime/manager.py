@@ -46,13 +46,17 @@ class PrimaryCheck:
 
 
 class Manager(Protocol):
-    """One way to decide. All methods but the first two act on what runs.
+    """One way to decide. The first three methods look at values alone; all others act on what runs.
 
-    They raise ClusterError or TimeoutError where it did not work.
+    Those raise ClusterError or TimeoutError where it did not work. A manager without a record of its own has no leader to tell:
+    its `leader` is None, its `follow` returns when `stopping` is set, its `store_gaps` are empty.
     """
 
     name: str
     ports: Mapping[str, tuple[int, ...]]  # by kind of node: what other centers dial beside the kind's own ports
+
+    def check(self, topology: Topology, group: Group) -> None:
+        """Raises ValueError where a group can't be decided for as the topology has it: no store, a setting that fits nowhere."""
 
     def program(self, addresses: Addresses, node: Node) -> Program:
         """What a database, or a member of the manager's store, runs."""
@@ -111,6 +115,6 @@ def manager_of(group: Group) -> Manager:
 
 
 def check_managers(topology: Topology) -> None:
-    """Raises ValueError where a group of the topology has a manager that nobody knows."""
+    """Raises ValueError where a group of the topology has a manager that nobody knows, or that can't decide for it."""
     for group in topology.groups:
-        manager_of(group)
+        manager_of(group).check(topology, group)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import itertools
 import re
@@ -16,9 +17,9 @@ import pytest
 
 from runtime import images, nodes
 from runtime.addresses import DOOR, Addresses, free_networks
-from runtime.manager import check_managers, manager_of, managers
+from runtime.manager import Manager, check_managers, manager_of, managers
 from topologies import catalogue
-from topologies.kinds import BALANCER, BANK, DATABASE
+from topologies.kinds import BALANCER, BANK, DATABASE, STORE
 from topologies.model import Center, Door, Group, Link, Node, Topology
 from topologies.two_region_three_center import two_region_three_center
 
@@ -78,6 +79,13 @@ def changed(**parts: Any) -> Topology:
     return replace(linked(2), **parts)
 
 
+def without(kind: str, *also: str) -> Topology:
+    """The second center has none of that kind; with `door`, no customer goes there either."""
+    first, second = linked(2).centers
+    left = replace(second, nodes=tuple(n for n in second.nodes if n.kind != kind))
+    return changed(centers=(first, left), **({"door": Door(("city-0",))} if also else {}))
+
+
 def with_node(node: Node) -> Topology:
     first, second = linked(2).centers
     return changed(centers=(replace(first, nodes=(*first.nodes, node)), second))
@@ -120,6 +128,10 @@ def with_node(node: Node) -> Topology:
             lambda: changed(links=tuple(replace(one, latency_ms=-1) for one in linked(2).links)),
             "expected a latency of 0 ms or more",
         ),
+        (lambda: changed(links=()), "center city-0: expected a link to another center; seen none"),
+        (lambda: with_node(Node("link-x", DATABASE, "all")), "node 'link-x': expected another name"),
+        (lambda: without(BANK, "door"), "expected a node that can be asked over HTTP (etcd or bank); seen haproxy, postgres"),
+        (lambda: without(BALANCER), "bank city-1-1: expected a balancer of group all in city-1; seen none"),
         (lambda: changed(door=Door(("city-0", "city-7"))), "the door: expected centers of city-0, city-1, each once"),
         (lambda: changed(door=Door(("city-0",), closed=("city-0",))), "the door: expected centers of city-0, city-1, each once"),
         (lambda: changed(door=Door(())), "one at least open; seen none"),
@@ -142,17 +154,35 @@ def test_one_bank_has_one_primary_side() -> None:
 
 
 def test_a_center_without_a_bank_is_no_place_for_customers() -> None:
-    first, second = linked(2).centers
+    first, second = with_node(Node("keeper", STORE, "all")).centers[::-1]
     bare = replace(second, nodes=tuple(n for n in second.nodes if n.kind != BANK))
-    with pytest.raises(ValueError, match="the door leads to city-1: expected a bank there; seen none"):
+    with pytest.raises(ValueError, match="the door leads to city-0: expected a bank there; seen none"):
         changed(centers=(first, bare))
 
 
 def test_managers_are_found_by_their_name() -> None:
     assert "patroni" in managers()
     assert manager_of(Group("all", manager="patroni")).name == "patroni"
-    with pytest.raises(ValueError, match=r"group all: expected a manager of .*patroni.*; seen 'nobody'"):
-        check_managers(changed(groups=(Group("all", manager="nobody"),)))
+    with pytest.raises(ValueError, match=r"group all: expected a manager of .*patroni.*; seen 'no-such'"):
+        check_managers(changed(groups=(Group("all", manager="no-such"),)))
+
+
+@pytest.mark.parametrize("name", managers())
+def test_every_manager_keeps_the_whole_protocol(name: str) -> None:
+    wanted = {method for method, made in vars(Manager).items() if inspect.isfunction(made) and method[0] != "_"}
+    assert len(wanted) > 10
+    for method in wanted:
+        ours, theirs = inspect.signature(getattr(Manager, method)), inspect.signature(getattr(type(managers()[name]), method))
+        assert list(ours.parameters) == list(theirs.parameters), method
+
+
+def test_a_group_under_patroni_has_a_store_and_its_leader_a_place() -> None:
+    with pytest.raises(ValueError, match="group all: Patroni expects a store, nodes of kind etcd; seen none"):
+        check_managers(linked(2))
+    with_store = with_node(Node("keeper", STORE, "all"))
+    with pytest.raises(ValueError, match="etcd_leader_center: expected a center with a member of the store, city-0; seen None"):
+        check_managers(with_store)
+    check_managers(replace(with_store, settings={"etcd_leader_center": "city-0"}))
 
 
 @pytest.mark.parametrize("name", catalogue())

@@ -10,6 +10,7 @@ from typing import Any
 
 from topologies.kinds import BALANCER, BANK, DATABASE, KINDS
 
+DOOR, LINK = "door", "link-"
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")  # what names of containers, hosts, slots and rules can be made of
 
 
@@ -201,6 +202,8 @@ def _contradictions(topology: Topology) -> Iterator[str]:
             yield f"link {link}: expected a latency of 0 ms or more; seen {link.latency_ms:g}"
     if twice := _twice(str(link) for link in topology.links):
         yield f"link {twice} stands twice"
+    for center in topology.centers:
+        yield from _missing(topology, center)
     served = [*topology.door.centers, *topology.door.closed]
     if not topology.door.centers or _twice(served) or not set(served) <= set(centers):
         seen_there = ", ".join(served) or "none"
@@ -208,6 +211,20 @@ def _contradictions(topology: Topology) -> Iterator[str]:
     for name in served:
         if not any(n.kind == BANK for n in topology.center(name).nodes):
             yield f"the door leads to {name}: expected a bank there; seen none"
+
+
+def _missing(topology: Topology, center: Center) -> Iterator[str]:
+    """What a center lacks to be reached, asked and paid at."""
+    kinds = {node.kind for node in center.nodes}
+    if len(topology.centers) > 1 and not topology.links_of(center.name):
+        yield f"center {center.name}: expected a link to another center; seen none"
+    if not any(KINDS[kind].asked for kind in kinds):
+        asked = " or ".join(kind.name for kind in KINDS.values() if kind.asked)
+        seen = ", ".join(sorted(kinds)) or "none"
+        yield f"center {center.name}: expected a node that can be asked over HTTP ({asked}); seen {seen}"
+    for bank in (n for n in center.nodes if n.kind == BANK):
+        if not any(n.kind == BALANCER and n.group == bank.group for n in center.nodes):
+            yield f"bank {bank.name}: expected a balancer of group {bank.group} in {center.name}; seen none"
 
 
 def _names(topology: Topology) -> Iterator[str]:
@@ -221,6 +238,8 @@ def _names(topology: Topology) -> Iterator[str]:
         for name in names:
             if not NAME.fullmatch(name):
                 yield f"{what} {name!r}: expected small letters and digits in parts joined by '-'"
+            if name == DOOR or name.startswith(LINK):
+                yield f"{what} {name!r}: expected another name; the door's and the links' containers are called so"
 
 
 def _twice(names: Iterable[str]) -> str | None:
