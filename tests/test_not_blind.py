@@ -25,7 +25,7 @@ pytestmark = pytest.mark.docker
 def lose_dc1(run: Run) -> None:
     with run.fault(CenterPowerLoss("dc1")):
         run.until(service_restored, within_s=120)
-    set_synchronous(run.cluster, on=True)
+    run.step("wait for copies again", lambda cluster: set_synchronous(cluster, on=True))
 
 
 def set_synchronous(cluster: Cluster, *, on: bool) -> None:

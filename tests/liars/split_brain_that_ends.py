@@ -43,11 +43,7 @@ def sabotage(cluster: Cluster) -> None:
     assert cluster.wait_primary(within_s=10).name == OLD
     patroni.call(cluster, OLD, "PATCH", "/config", {"pause": True})
     for node in (OLD, NEW):  # who has not heard of the pause would set things right
-        wait_for(
-            lambda node=node: json.loads(patroni.call(cluster, node, "GET", "/patroni")).get("pause"),
-            within_s=20,
-            what="the pause",
-        )
+        wait_for(lambda node=node: paused(cluster, node), within_s=20, what="the pause")
     assert cluster.sql(NEW, "SELECT pg_promote(wait_seconds => 20)")[0][0]
     balancer(cluster, "dc1", f"disable health primary/{NEW}", f"set server primary/{NEW} health up")
     # The pool's connections are as old as the first primary: new ones are shared out between both.
