@@ -655,7 +655,8 @@ def find_faults(run: Run) -> None:
     for event, after in zip(injected, [*injected[1:], None], strict=False):
         intent = intents.get(event["id"])
         fault = Fault(intent=intent, told=event.t, id=event["id"], before=event["before_ns"], after=event["after_ns"])
-        meant: Data = intent or {"name": "", "target": "", "args": {}, "effect": {"down": [], "cut": []}}
+        unknown = {"name": "unknown", "target": "unknown", "args": {}, "effect": {"down": [], "cut": []}}
+        meant: Data = intent or unknown
         fault.name, fault.target, fault.args = meant["name"], meant["target"], meant["args"]
         fault.down, fault.cut = meant["effect"]["down"], meant["effect"]["cut"]
         mine = [one for one in run.of("heal_started", "healed", "proof") if one["id"] == fault.id and one.t >= fault.before]

@@ -67,8 +67,11 @@ def test_what_is_damaged_is_no_evidence_for_either_verifier(kind: str, field: st
     with Forger(run) as desk:
         event = next(one for one in desk.events if one["kind"] == kind)
         event["data"][field[:-1] + "w"] = event["data"].pop(field)
-    _, verdict, _ = recompute(run)
+    _, verdict, measured = recompute(run)
     assert verdict.verdict == verifier.verify(run)["verdict"] == "INVALID"
+    if kind == "intent":
+        said = verifier.verify(run)["faults"][0]
+        assert (said["name"], said["target"]) == (measured.faults[0].name, measured.faults[0].target) == ("unknown", "unknown")
     told = f"events.jsonl seq {event['seq']} ({kind}): {field}: Field required."
     assert told in verdict.reasons
 
