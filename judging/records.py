@@ -13,6 +13,7 @@ import os
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import numpy as np
@@ -370,6 +371,7 @@ def _check_plan(records: Records) -> None:
 def _check_version_2(records: Records) -> None:
     _check_chain(records)
     _check_kinds(records)
+    _check_times_of_seal(records)
     if records.samples is not None:
         records.samples = attempt(records.evidence, "samples.csv", lambda: _samples(records.evidence.samples), records.doubts)
     for _, by_hand in records.of("by_hand", ByHand):
@@ -377,7 +379,7 @@ def _check_version_2(records: Records) -> None:
         records.doubt(f"Somebody worked on the topology by hand while the drill ran: {by_hand.act} of {what}.")
     if records.plan is not None and records.plan.witness is not None:
         evidence, doubts = records.evidence, records.doubts
-        records.witness = attempt(evidence, "witness.csv", lambda: evidence.witness, doubts)
+        records.witness = attempt(evidence, "witness.csv", lambda: _witness(evidence.witness), doubts)
         records.witness_count = attempt(evidence, "witness.json", lambda: evidence.witness_count, doubts)
         _check_witness(records)
     if records.promised("reads"):
@@ -413,6 +415,29 @@ def _check_chain(records: Records) -> None:
         head = sha256_of_bytes(line)
     if manifest is not None and manifest.chain_head != head:
         records.doubt("The chain of events does not end where manifest.json says: its last line is not the one that was sealed.")
+
+
+def _check_times_of_seal(records: Records) -> None:
+    """The manifest is sealed by nothing but itself: what no check reads could say anything."""
+    try:
+        manifest = records.evidence.manifest
+    except DAMAGE:
+        return  # a doubt says that the seal cannot be checked
+    times = {} if manifest is None else {"sealed_at": manifest.sealed_at, "clock.wall": manifest.clock.wall}
+    for name, told in times.items():
+        try:
+            placed = datetime.fromisoformat(told).tzinfo is not None
+        except ValueError:
+            placed = False
+        if not placed:
+            records.doubt(f"manifest.json: {name} {told!r} is no RFC 3339 time.")
+
+
+def _witness(frame: pd.DataFrame) -> pd.DataFrame:
+    """Raises where a row tells what no witness sees: host time that comes from the other rows would be too short."""
+    if strange := sorted({*frame["kind"].dropna().unique()} - WITNESSED) or ["nothing"] * int(frame["kind"].isna().any()):
+        raise ValueError(f"expected rows of {', '.join(sorted(WITNESSED))}; seen {strange[0]!r}")
+    return frame
 
 
 def _check_witness(records: Records) -> None:
@@ -498,6 +523,7 @@ def _payments(frame: pd.DataFrame, codes: Callable[[], Codes], evidence: Evidenc
     return frame
 
 
+WITNESSED = {"wake", "sync", "pressure", "cpu"}
 OUTCOMES = ("acknowledged", "refused", "unknown")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,3 +104,29 @@ GOOD: dict[str, dict[str, Any]] = {
     "door_log": {"payments": 1, "dropped": None},
     "by_hand": {"act": "intent"},
 }
+
+
+def test_a_seal_whose_times_are_none_is_a_doubt_for_both(tmp_path: Path) -> None:
+    """Nothing is computed from `sealed_at`, and a run whose manifest was touched there had PASS from the judge."""
+    run = write_run(tmp_path / "run", SCENARIOS["center-loss"])
+    path = run / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"sealed_at": manifest["sealed_at"].replace(":", "p", 1)}))
+    _, verdict, _ = recompute(run)
+    assert verdict.verdict == verifier.verify(run)["verdict"] == "INVALID"
+    assert any("sealed_at" in reason and "no RFC 3339 time" in reason for reason in verdict.reasons)
+
+
+def test_a_witness_that_saw_something_else_is_damaged_as_a_whole(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", SCENARIOS["center-loss"])
+    with Forger(run) as desk:
+        desk.table("witness.csv")[3]["kind"] = "prescure"
+    _, verdict, measured = recompute(run)
+    verified = verifier.verify(run)
+    assert verdict.verdict == verified["verdict"] == "INVALID"
+    assert any(
+        "witness.csv cannot be read: expected rows of cpu, pressure, sync, wake; seen 'prescure'" in r for r in verdict.reasons
+    )
+    ours = measured.faults[0].rto_interval
+    assert ours is not None
+    assert ours.host_s == verified["faults"][0]["rto_interval"]["host_s"]
