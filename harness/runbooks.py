@@ -111,16 +111,16 @@ def switch_over(cluster: Cluster, old: str, new: str) -> None:
 def move_primary_home(cluster: Cluster, home: str) -> str:
     """Hand the primary's role back to a synchronous copy in the center `home`, as planned; returns it, or "" if it stands there.
 
-    Raises ClusterError where the primary is in another region: going back from there is no switchover.
+    Raises ClusterError where `home` has no copy of the primary's group: going back from there is no switchover.
     """
     topology = cluster.topology
     old = cluster.wait_primary(within_s=30).name
-    here = topology.center_of(old)
-    if here.name == home:
+    if topology.center_of(old).name == home:
         return ""
-    if here.region != topology.center(home).region:
-        raise ClusterError(f"{old} in region {here.region} is primary: no switchover leads from there to {home}")
-    at_home = [n.name for n in cluster.databases(topology.center(home))]
+    group = topology.group_of(old).name
+    at_home = [n.name for n in topology.members(group) if topology.center_of(n.name).name == home]
+    if not at_home:
+        raise ClusterError(f"{old} of group {group} is primary: no switchover leads from there to {home}")
 
     def in_sync() -> str | None:
         state = cluster.state(old)

@@ -21,6 +21,8 @@ from judging.errors import CouldNotStart
 from judging.evidence import EventLog, Load, Targets
 from runtime import engine
 from runtime.cluster import ClusterError
+from topologies.model import Topology
+from topologies.three_vendors import three_vendors
 from topologies.two_region_three_center import two_region_three_center
 
 
@@ -206,24 +208,21 @@ def test_when_cycles_end_early() -> None:
 class FakeCluster:
     """A primary, and what it says of its copies."""
 
-    def __init__(self, primary: str, in_sync: list[str]) -> None:
-        self.topology = two_region_three_center()
+    def __init__(self, primary: str, in_sync: list[str], topology: Topology | None = None) -> None:
+        self.topology = topology or two_region_three_center()
         self.now, self.in_sync = primary, in_sync
 
     def wait_primary(self, **_: float) -> Any:
         return self.topology.node(self.now)
 
-    def databases(self, center: Any) -> list[Any]:
-        return [node for node in center.nodes if node.kind == "postgres"]
-
     def state(self, _: str) -> Any:
         return SimpleNamespace(replication=[{"name": name, "sync_state": "sync"} for name in self.in_sync])
 
 
-def moved(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[tuple[str, str]]]:
+def moved(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, home: str = "dc1") -> tuple[str, list[tuple[str, str]]]:
     switched: list[tuple[str, str]] = []
     monkeypatch.setattr(runbooks, "switch_over", lambda _, old, new: switched.append((old, new)))
-    return runbooks.move_primary_home(cluster, "dc1"), switched  # type: ignore[arg-type]
+    return runbooks.move_primary_home(cluster, home), switched  # type: ignore[arg-type]
 
 
 def test_the_primary_goes_home_to_a_synchronous_copy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,6 +231,12 @@ def test_the_primary_goes_home_to_a_synchronous_copy(monkeypatch: pytest.MonkeyP
 
 def test_a_primary_that_is_home_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert moved(FakeCluster("dc1-b", []), monkeypatch) == ("", [])
+
+
+def test_one_group_goes_home_across_regions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each vendor is a region of its own, and all are one group: what counts is whose copies they are."""
+    cluster = FakeCluster("vendor-b-a", ["vendor-a-b", "vendor-c-a"], three_vendors())
+    assert moved(cluster, monkeypatch, "vendor-a") == ("vendor-a-b", [("vendor-b-a", "vendor-a-b")])
 
 
 def test_from_another_region_no_switchover_leads_home(monkeypatch: pytest.MonkeyPatch) -> None:
