@@ -129,6 +129,7 @@ def plan(drill: str, settings: tuple[str, ...]) -> None:
 @click.option(
     "--port", default=0, type=click.IntRange(0, 65535), help="Of the front door on 127.0.0.1; any free one when left out."
 )
+@click.option("--workers", type=click.IntRange(min=0), help="Locust workers among whom the customers are dealt; 0: none.")
 @SETTING
 @AS_JSON
 def run(
@@ -138,6 +139,7 @@ def run(
     seed: int | None,
     keep: bool,
     port: int,
+    workers: int | None,
     settings: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -148,7 +150,7 @@ def run(
     from harness.cycles import run_cycles
     from harness.runner import INTERRUPTED_EXIT, Options, Result, run_drill
 
-    options = Options(runs=RUNS, seed=seed, keep=keep, port=port, settings=dict(settings_of(settings)))
+    options = Options(runs=RUNS, seed=seed, keep=keep, port=port, settings=dict(settings_of(settings)), workers=workers)
     results: list[Result] = []
     with quiet(as_json):
         for drill in (drill for drill in found for _ in range(repeat)):

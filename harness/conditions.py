@@ -18,6 +18,15 @@ def service_restored(run: Run) -> tuple[bool, str]:
     return back, seen
 
 
+def load_at_its_height(run: Run) -> tuple[bool, str]:
+    """The load's shape has been at its highest for as long as a baseline. Whether customers made that rate, the verdict asks."""
+    asked = run.customers.asked_times()
+    height = max((times for _, times in run.customers.load.shape or ()), default=1.0)
+    if asked is None or (made := run.customers.rate()) is None:
+        return False, "Locust has told of no rate yet"
+    return asked >= height * (1 - 1e-6), f"{made:.1f} acts a second, {asked:.2f} times the rate asked of {height:g}"
+
+
 def replicas_caught_up(run: Run) -> tuple[bool, str]:
     """Every database answers, streams or is the primary, and has replayed what the primary had flushed."""
     gaps = replay_gaps(run.cluster)

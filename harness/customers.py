@@ -19,17 +19,25 @@ from judging.errors import CouldNotTell
 from judging.evidence import EventLog, Load, Plan
 from judging.measure import BASELINE_SHARE_MIN
 from judging.outage import SECOND_NS, SUSTAINED_NS, Service, failing_second
+from judging.rate import mean_factor
 
 START_WITHIN_S = 30.0
+WORKER_WITHIN_S = 20.0  # and for each of Locust's workers: their imports share the cores
+RATE_OVER_NS = 6 * SECOND_NS  # Locust's workers report every 3 s
 WRITTEN_NS = 250_000_000  # an answer stands in the probe's file, and is read, so long after it came
 WAITING_NS = 500_000_000  # answers take some milliseconds, and are known after 0.1 s: more is a stall in progress
 
 
 class Process:
-    """One load process: it says `ready` when it sends, stops in order on SIGTERM, and dies with us (its stdin ends)."""
+    """One load process: it says `ready` when it sends, stops in order on SIGTERM, and dies with us (its stdin ends).
 
-    def __init__(self, source: str, module: str, arguments: list[str], *, log: Path) -> None:
+    Locust's says from time to time how many acts its customers have done: `acts` holds (CLOCK_MONOTONIC ns, acts so far).
+    """
+
+    def __init__(self, source: str, module: str, arguments: list[str], *, log: Path, within_s: float = START_WITHIN_S) -> None:
         self.source = source
+        self.within_s = within_s
+        self.acts: deque[tuple[int, int]] = deque(maxlen=600)
         self.log = log.open("a", encoding="utf-8")
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments, "--stop-on-eof"],
@@ -49,6 +57,9 @@ class Process:
         for line in self.process.stdout:
             if line.strip() == "ready":
                 self.heard.set()
+            elif line.startswith("acts "):
+                _, at_ns, acts = line.split()
+                self.acts.append((int(at_ns), int(acts)))
         self.heard.set()
 
     def drain(self) -> None:
@@ -59,7 +70,7 @@ class Process:
             self.log.flush()
 
     def wait_ready(self) -> None:
-        if not self.heard.wait(START_WITHIN_S) or self.process.poll() is not None:
+        if not self.heard.wait(self.within_s) or self.process.poll() is not None:
             why = self.stderr[-1] if self.stderr else f"it ended with {self.process.poll()}"
             raise CouldNotTell(f"the load ({self.source}) did not start: {why}")
 
@@ -115,6 +126,10 @@ class Customers:
         self.processes: list[Process] = []
         own = ["--customers", str(self.load.customers), "--rate", str(self.load.customer_rate_per_s)]
         own += ["--pay-share", str(self.load.pay_share)]
+        if self.load.shape:
+            own += ["--shape", ",".join(f"{at}:{times}" for at, times in self.load.shape)]
+        if self.load.workers:
+            own += ["--workers", str(self.load.workers)]
         self.wanted = [("locust", "load.customers", [*common, *own])]
         if self.load.probe_interval_ms > 0:
             own = ["--interval-ms", str(self.load.probe_interval_ms)]
@@ -126,7 +141,8 @@ class Customers:
     def start(self) -> None:
         # One after the other: Locust's imports take a core for seconds, in which the probe's first payments would queue.
         for source, module, arguments in self.wanted:
-            process = Process(source, module, arguments, log=self.log)
+            more_s = WORKER_WITHIN_S * (self.load.workers or 0) if source == "locust" else 0
+            process = Process(source, module, arguments, log=self.log, within_s=START_WITHIN_S + more_s)
             self.processes.append(process)
             process.wait_ready()
             self.events.write("load_started", f"{process.source} is paying", source="customers", origin=process.source)
@@ -149,6 +165,25 @@ class Customers:
                 why = process.stderr[-1] if process.stderr else "no reason given"
                 return f"the load ({process.source}) ended with {process.process.returncode}: {why}"
         return None
+
+    def told_acts(self) -> list[tuple[int, int]]:
+        """(CLOCK_MONOTONIC ns, acts of all customers so far), as Locust says from time to time."""
+        return [told for process in self.processes if process.source == "locust" for told in list(process.acts)]
+
+    def rate(self) -> float | None:
+        """Acts a second that the customers make, over the last seconds; None before Locust has told of enough of them."""
+        told = self.told_acts()
+        before = [one for one in told if one[0] <= told[-1][0] - RATE_OVER_NS]
+        if not before:
+            return None
+        (from_ns, earlier), (to_ns, acts) = before[-1], told[-1]
+        return (acts - earlier) / (to_ns - from_ns) * SECOND_NS
+
+    def asked_times(self) -> float | None:
+        """By how much the load's shape has multiplied the rate in the last `baseline_s`, on average; None before that."""
+        told, span_ns = self.told_acts(), round(self.load.baseline_s * SECOND_NS)
+        since_ns = self.clock() - told[0][0] if told else 0  # the shape began a moment earlier
+        return mean_factor(self.load.shape, since_ns - span_ns, since_ns) if since_ns > span_ns > 0 else None
 
     # --- Following the probe ------------------------------------------------------------------------------------------
     def follow(self) -> None:

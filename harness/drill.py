@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,11 +53,30 @@ def drill(
     return declare
 
 
-def payments(*, rate_per_s: float = 40, **more: Any) -> Load:
-    """Customers who pay and look at balances, `rate_per_s` actions a second together; beside them the probe."""
+Shape = list[tuple[float, float]]  # (seconds since the customers began, times the rate), straight lines in between
+
+
+def payments(*, rate_per_s: float = 40, rate_min: float = 0.25, **more: Any) -> Load:
+    """Customers who pay and look at balances, `rate_per_s` actions a second together; beside them the probe.
+
+    `rate_min` is the least share of that rate that is to be made right before the first fault, else the run is INVALID. It is low
+    where the probe carries the verdict and customers only give load; a drill that claims to hold under a load sets it high.
+    """
     from judging.evidence import Load
 
-    return Load(customer_rate_per_s=rate_per_s, **more)
+    return Load(customer_rate_per_s=rate_per_s, rate_min=rate_min, **more)
+
+
+def surge(times: float, *, after_s: float, ramp_s: float = 2) -> Shape:
+    """The rate is multiplied by `times`, `after_s` seconds after the customers began, within `ramp_s`."""
+    return [(0, 1), (after_s, 1), (after_s + ramp_s, times)]
+
+
+def day_curve(low: float, high: float, *, day_s: float, days: int = 1) -> Shape:
+    """A day squeezed into `day_s` seconds, `days` times: a cosine from `low` times the rate at midnight to `high` at noon."""
+    hours = 24 * days
+    middle, swing = (low + high) / 2, (high - low) / 2
+    return [(hour * day_s / 24, middle - swing * math.cos(hour * math.pi / 12)) for hour in range(hours + 1)]
 
 
 def name_of(module: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 import psycopg
 import requests
+from pydantic import ValidationError
 
 from harness import environment, leftovers, witness
 from harness.customers import Customers
@@ -36,6 +37,7 @@ from judging.evidence import (
     EVIDENCE_VERSION,
     Clock,
     EventLog,
+    Load,
     Plan,
     Planned,
     csv_gz,
@@ -65,7 +67,8 @@ INTERRUPTED_EXIT = 130
 class Options:
     """How to run. `sabotage` is called once the topology is steady: tests spoil with it what stands, behind the drill's back.
 
-    `cycle` goes into the plan as it is: which of how many cycles on one topology this run is.
+    `cycle` goes into the plan as it is: which of how many cycles on one topology this run is. `workers`: among how many Locust
+    workers the customers are dealt; None: as the drill says.
     """
 
     runs: Path = Path("runs")
@@ -76,6 +79,7 @@ class Options:
     interactive: bool | None = None
     sabotage: Callable[[Cluster], None] | None = None
     cycle: dict[str, Any] | None = None
+    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,7 @@ def make_plan(drill: Drill, options: Options, client: Any, found: images.Images)
         seed=random.SystemRandom().randrange(2**31) if options.seed is None else options.seed,
         topology=topology.to_json(),
         targets=drill.targets,
-        load=drill.load,
+        load=load_of(drill, options.workers),
         environment_class=environment.ENVIRONMENT_CLASS,
         drill_kind=environment.DRILL_KIND,
         environment=environment.describe(client.version(), degraded=degraded)
@@ -294,6 +298,20 @@ def prove_steady(run: Run) -> None:
     if silent := [check.subject for check in run.reach("before") if not check.ok]:
         raise CouldNotTell(f"no steady state before the drill: {', '.join(silent)} carry nothing")
     run.events.write("steady", "every copy streams, every link carries, a payment came back")
+
+
+def load_of(drill: Drill, workers: int | None) -> Load:
+    """The drill's load, dealt among so many workers. Raises CouldNotStart where its customers can't be."""
+    if workers is None:
+        return drill.load
+    try:
+        return Load(**{**drill.load.model_dump(), "workers": workers or None})
+    except ValidationError as error:
+        raise CouldNotStart(f"--workers: {brief_of(error)}") from error
+
+
+def brief_of(error: ValidationError) -> str:
+    return "; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())
 
 
 def show_numbers(run: Run, stop: threading.Event) -> None:

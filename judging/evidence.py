@@ -10,6 +10,7 @@ import csv
 import gzip
 import hashlib
 import io
+import math
 import os
 import threading
 import time
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
@@ -98,6 +100,24 @@ class Load(Model):
     pay_share: float = 0.8
     baseline_s: float = 5
     service_level_s: float = Field(default=1.0, gt=0, allow_inf_nan=False)  # acknowledged within it of its due time: in order
+    # Locust's own distributed mode, with so many workers; None: one process does all
+    workers: int | None = Field(default=None, ge=1, exclude_if=_nothing)
+    # (seconds since the customers began, times the rate): straight lines in between; None: steady
+    shape: list[tuple[float, float]] | None = Field(default=None, min_length=1, exclude_if=_nothing)
+    # the least share of the customers' stated rate that is to be made right before the first fault; None: not asked
+    rate_min: float | None = Field(default=None, gt=0, le=1, exclude_if=_nothing)
+
+    @model_validator(mode="after")
+    def _can_be_done(self) -> Self:
+        if self.workers is not None and (self.customers % self.workers or not self.customers):
+            raise ValueError(f"workers: expected to divide the {self.customers} customers evenly; seen {self.workers}")
+        for before, after in pairwise(self.shape or ()):
+            if not before[0] <= after[0]:
+                raise ValueError(f"shape: expected points in the order of time; seen {after[0]:g} s after {before[0]:g} s")
+        for at_s, times in self.shape or ():
+            if not (0 <= at_s < math.inf and 0 < times < math.inf):
+                raise ValueError(f"shape: expected a time of 0 s or more and a factor above 0; seen ({at_s:g}, {times:g})")
+        return self
 
 
 class PlannedFault(Model):
@@ -179,6 +199,15 @@ class Event(Model):
     prev: str | None = Field(default=None, exclude_if=_nothing)  # SHA-256 of the line before; None in version 1
 
 
+class WorkerCount(Model):
+    """What one of Locust's workers wrote down and what Locust counted of it: payments, and of looks the recorded reads."""
+
+    worker: int
+    recorded: int
+    reads: int
+    locust_requests: int
+
+
 class ProbeCount(Model):
     scheduled: int
     recorded: int
@@ -194,6 +223,7 @@ class LedgerCount(Model):
     locust_requests: int
     looks: int
     reads: int | None = None  # of the looks, those at an own payment; None: the run does not record them
+    workers: list[WorkerCount] | None = Field(default=None, exclude_if=_nothing)  # None: one process did all
     started_ns: int
     stopped_ns: int
     completed: bool

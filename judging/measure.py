@@ -22,6 +22,7 @@ from judging.outage import END_NS, Episode, Outage, Service
 from judging.planned import check_body
 from judging.primaries import of_the_primary, two_at_once
 from judging.protection import Protection, guarantees_copy_elsewhere, integrate
+from judging.rate import check_stated_rate
 from judging.records import (
     AutopsyDone,
     Baseline,
@@ -175,6 +176,7 @@ def measure(evidence: Evidence) -> Measurement:
     check_body(records)
     service, rate_per_s, pause_ns = _service(records)
     injected = injections(records, probe_end_ns=service.end_ns if service is not None else None)
+    check_stated_rate(records, injected)
     books = audit(records)
     host = read_host(records) if records.version > 1 else None
     if host is not None:

@@ -586,6 +586,32 @@ def _check_ledger(records: Records) -> None:
         records.doubt(f"ledger.csv: expected {count.recorded} rows, seen {rows}.")
     if count.locust_requests != rows:
         records.doubt(f"Locust counted {count.locust_requests} payments; its ledger holds {rows}.")
+    _check_workers(records)
+
+
+def _check_workers(records: Records) -> None:
+    """Customer `n` lives in worker `n` modulo the number of workers: its rows are as many as it, and Locust, counted."""
+    count, ledger = records.ledger_count, records.ledger
+    planned = records.plan.load.workers if records.plan is not None else None
+    if count is None or records.plan is None:
+        return
+    told = {one.worker: one for one in count.workers or ()}
+    if planned is None and count.workers is None:
+        return
+    if list(told) != list(range(planned or 0)) or len(told) != len(count.workers or ()):
+        seen = ", ".join(str(one.worker) for one in count.workers or ()) or "none"
+        records.doubt(f"ledger.json: expected the counts of {planned or 0} workers, each once and in order; seen {seen}.")
+        return
+    if ledger is None:
+        return
+    whose = ledger["key"].str.extract(r"-c-(\d{1,6})-\d{7}$")[0]
+    rows = (whose.dropna().astype(int) % len(told)).value_counts().to_dict()
+    for worker, one in told.items():
+        if not rows.get(worker, 0) == one.recorded == one.locust_requests:
+            records.doubt(
+                f"Worker {worker} wrote down {one.recorded} payments, Locust counted {one.locust_requests} of it;"
+                f" ledger.csv holds {rows.get(worker, 0)} of its customers."
+            )
 
 
 def both_ledgers(records: Records) -> Sequence[tuple[str, pd.DataFrame | None]]:

@@ -196,7 +196,24 @@ def above_0(value: Any) -> bool:
     return fits(value, float) and value > 0
 
 
+def is_load(value: Any) -> bool:
+    """`load` of a plan. Of the fields that may be left out, one that is there has a limit."""
+    if not fits(value, LOAD):
+        return False
+    workers, shape, least = (value.get(name) for name in ("workers", "shape", "rate_min"))
+    dealt = workers is None or (
+        fits(workers, int) and workers > 0 and value["customers"] > 0 and not value["customers"] % workers
+    )
+    points = shape is None or (
+        fits(shape, [list]) and shape and all(len(p) == 2 and fits(p[0], float) and p[0] >= 0 and above_0(p[1]) for p in shape)
+    )
+    ordered = not points or shape is None or all(a[0] <= b[0] for a, b in pairwise(shape))
+    return bool(dealt and points and ordered and (least is None or (above_0(least) and least <= 1)))
+
+
 # fmt: off
+LOAD = {"probe_interval_ms": above_0, "probe_timeout_s": above_0, "customers": int, "customer_rate_per_s": float,
+        "pay_share": float, "baseline_s": float, "service_level_s": above_0}
 HASH = re.compile(r"[0-9a-f]{64}")
 TARGETS = ("rto_s", "rpo_s", "lost_transactions", "interruption_s", "detect_s", "unprotected_s", "availability")
 ROLE = ("detect", "decide", "promote", "reroute", None)
@@ -207,8 +224,7 @@ PLAN = {
     "evidence_version": int, "drill": str, "claim": str, "run_id": str, "seed": int,
     "topology": {"name": str, "centers": [CENTER], "groups": [GROUP], "links": [LINK], "settings": dict},
     "targets": {**dict.fromkeys(TARGETS, (None, float)), "basis": dict},
-    "load": {"probe_interval_ms": above_0, "probe_timeout_s": above_0, "customers": int, "customer_rate_per_s": float,
-             "pay_share": float, "baseline_s": float, "service_level_s": above_0},
+    "load": is_load,
     "body": (None, [({"kind": "fault", "name": str, "target": str, "args": dict},
                      {"kind": "until", "condition": str, "within_s": float},
                      {"kind": "step", "name": str, "role": ROLE})]),
@@ -218,6 +234,7 @@ MANIFEST = {"evidence_version": int, "run_id": str, "sealed_at": is_wall, "clock
 SEALED = {"bytes": int, "sha256": HASH}
 RAN = {"started_ns": int, "stopped_ns": int, "completed": bool}
 PROBE_COUNT = {**RAN, "scheduled": int, "recorded": int, "interval_ms": above_0, "late_ms_max": (0, 0.0, above_0)}
+OF_A_WORKER = {"worker": int, "recorded": int, "reads": int, "locust_requests": int}
 LOCUST_COUNT = {**RAN, "recorded": int, "locust_requests": int, "looks": int}
 WITNESS_COUNT = {**RAN, "rows": int, "cores": int, "degraded": [str]}
 PEERS = [{"name": str, "state": str, "sync_state": str, "flush_lsn": (None, int)}]
@@ -633,9 +650,54 @@ def check_customers(run: Run) -> None:
         told = f"customers: Locust counted {count['locust_requests']}, {count['recorded']} recorded, {len(run.locust)} rows"
         run.doubt_if(not count["locust_requests"] == count["recorded"] == len(run.locust), told)
         run.doubt_if(not count["completed"], "customers: Locust did not stop in order")
+        check_workers(run, run.locust, count)
+        check_stated_rate(run, run.locust, count)
         if run.reads is not None and count.get("reads") != len(run.reads):
             run.doubts.append(f"customers: Locust counted {count.get('reads')} reads, {len(run.reads)} rows")
     run.doubt_if(len({row.key for row in run.payments}) < len(run.payments), "customers: a key was used by the probe, too")
+
+
+def check_workers(run: Run, locust: list[Payment], count: Data) -> None:
+    """9: customer n lives in worker n modulo the number of workers."""
+    planned, told = run.load.get("workers"), count.get("workers")
+    if planned is None and told is None:
+        return
+    if told is None or not fits(told, [OF_A_WORKER]) or [one["worker"] for one in told] != list(range(planned or 0)):
+        run.doubts.append(f"customers: not the counts of {planned} workers")
+        return
+    rows, pattern = Counter[int](), re.compile(r"-c-(\d{1,6})-\d{7}$")
+    for found in filter(None, (pattern.search(row.key) for row in locust)):
+        rows[int(found[1]) % len(told)] += 1
+    for one in told:
+        same = rows[one["worker"]] == one["recorded"] == one["locust_requests"]
+        run.doubt_if(not same, f"customers: worker {one['worker']} counted {one}, {rows[one['worker']]} rows")
+
+
+def check_stated_rate(run: Run, locust: list[Payment], count: Data) -> None:
+    """9: the least share of the stated rate, in the last `baseline_s` before the first fault."""
+    least, seconds = run.load.get("rate_min"), run.load["baseline_s"]
+    if least is None or not run.faults or round(seconds * S) <= 0:
+        return
+    end = run.faults[0].before
+    start = end - round(seconds * S)
+    paid = sum(start <= row.sent_ns < end for row in locust)
+    shape, at, to = run.load.get("shape") or [[0, 1]], (start - count["started_ns"]) / S, (end - count["started_ns"]) / S
+    moments = sorted({at, to, *(t for t, _ in shape if at < t < to)})
+
+    def times(t: float, side: int) -> float:
+        """The factor just after (side 1) or just before (side -1) that moment."""
+        before = [point for point in shape if point[0] < t or (point[0] == t and side > 0)]
+        after = [point for point in shape if point[0] > t or (point[0] == t and side < 0)]
+        if not before or not after:
+            return float(after[0][1] if after else before[-1][1])
+        (t1, f1), (t2, f2) = before[-1], after[0]
+        return float(f1 if t2 == t1 else f1 + (f2 - f1) * (t - t1) / (t2 - t1))
+
+    area = sum((b - a) * (times(a, 1) + times(b, -1)) / 2 for a, b in pairwise(moments))
+    share = run.load["pay_share"]
+    stated = run.load["customer_rate_per_s"] * share * area / (to - at) * seconds
+    short = paid < least * stated - 4 * max(0.0, stated * (1 - share)) ** 0.5
+    run.doubt_if(short, f"customers: {paid} payments before the first fault, of {stated:.1f} stated")
 
 
 def check_baseline(run: Run) -> None:

@@ -7,8 +7,10 @@ find it.
 
 Every payment is written to ledger.csv, and every such look to reads.csv, at the call site and by our own code: Locust's
 statistics are no ledger, and a listener that raises is only logged. Locust's own counts of POST /payments and of these reads
-stand beside them in ledger.json; they must agree. Prints `ready` when all customers are there; stops, and ends with exit codes,
-as the probe does.
+stand beside them in ledger.json; they must agree. Prints `ready` when all customers are there, and every second `acts` with a
+monotonic time, ns, and how many acts Locust has counted; stops, and ends with exit codes, as the probe does.
+
+With `--workers 4` it is Locust's master, and the customers live in four worker processes: see `load/workers.py`.
 
 Stopping has an order: no customer begins anything new, all finish what they do, and only then is Locust told to quit.
 Locust alone ends whoever it believes to be waiting, and one that woke a moment before had just sent a payment, which
@@ -22,13 +24,14 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import argparse  # noqa: E402
 import gc  # noqa: E402
 import logging  # noqa: E402
 import random  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
-from collections.abc import Sequence  # noqa: E402
+from collections.abc import Callable, Sequence  # noqa: E402
 from dataclasses import dataclass, field  # noqa: E402
 from itertools import count  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -37,6 +40,7 @@ import gevent  # noqa: E402
 from gevent.event import Event  # noqa: E402
 from locust import FastHttpUser, User, constant_throughput, task  # noqa: E402
 from locust.env import Environment  # noqa: E402
+from locust.runners import Runner  # noqa: E402
 
 from load.ledger import (  # noqa: E402
     COULD_NOT_START,
@@ -52,8 +56,10 @@ from load.ledger import (  # noqa: E402
     outcome,
     write_atomically,
 )
+from load.shape import Shape, factor, shape_of  # noqa: E402
 
 HOUSEKEEPING_S = 0.2
+TELL_S = 1.0
 IDLE_LOOK_S = 0.002
 PAYMENTS = "/payments"
 LOOKS = "/accounts/{id}"
@@ -71,7 +77,9 @@ class Office:
     seed: int
     pay_share: float
     spread_s: float  # customers arrive over one period, not all at once
+    shape: Shape = ()
     numbers: count[int] = field(default_factory=count)
+    began_ns: int = 0  # when the customers began, and the shape with them
     closing: bool = False  # nobody begins anything new
     busy: int = 0  # customers who are doing something right now
 
@@ -183,11 +191,22 @@ def hire(office: Office, door: Door, *, rate_per_s: float, timeout_s: float) -> 
         "abstract": False,
         "office": office,
         "host": f"http://{door.authority}",
-        "wait_time": constant_throughput(rate_per_s),
+        "wait_time": constant_throughput(rate_per_s) if not office.shape else paced(office, rate_per_s),
         "connection_timeout": timeout_s,
         "network_timeout": timeout_s,
     }
     return type("HiredCustomer", (Customer,), settings)
+
+
+def paced(office: Office, rate_per_s: float) -> Callable[[User], float]:
+    """Locust's pace of a customer, at the rate that the shape asks for now. What it has to keep, it keeps in the customer."""
+
+    def wait_s(customer: User) -> float:
+        at_s = (time.monotonic_ns() - office.began_ns) / 1e9
+        waits: Callable[[User], float] = constant_throughput(rate_per_s * factor(office.shape, at_s))
+        return waits(customer)
+
+    return wait_s
 
 
 def attend(
@@ -234,15 +253,25 @@ def serve(
 ) -> None:
     """Let the customers act until stopped, then let each finish what it is doing, for at most `finish_s` seconds."""
     runner = environment.create_local_runner()
+    office.began_ns = time.monotonic_ns()
     if customers:
         runner.start(customers, spawn_rate=customers, wait=False)
         if runner.spawning_greenlet is not None:
             runner.spawning_greenlet.join()
     print("ready", flush=True)
-    while not stopping.wait(HOUSEKEEPING_S) and not guardian.gone():
-        pass
+    wait_for_the_end(runner, guardian, stopping)
     close(office, finish_s=finish_s)
     runner.quit()
+
+
+def wait_for_the_end(runner: Runner, guardian: Guardian, stopping: Event, look: Callable[[], None] = lambda: None) -> None:
+    """Return when told to stop, or when whoever started us is gone. Says every second how many acts there were."""
+    told_s = 0.0
+    while not stopping.wait(HOUSEKEEPING_S) and not guardian.gone():
+        look()
+        if time.monotonic() - told_s >= TELL_S:
+            told_s = time.monotonic()
+            print(f"acts {time.monotonic_ns()} {runner.stats.total.num_requests}", flush=True)
 
 
 def close(office: Office, *, finish_s: float) -> None:
@@ -258,12 +287,24 @@ def close(office: Office, *, finish_s: float) -> None:
         logging.warning("cut off %d customers who had not finished within %g s", office.busy, finish_s)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def options_of_customers() -> argparse.ArgumentParser:
     parser = arguments("Locust customers that pay and look at balances.")
     parser.add_argument("--customers", type=int, default=8)
     parser.add_argument("--rate", type=float, default=40.0, help="payments and looks a second, all customers together")
     parser.add_argument("--pay-share", type=float, default=0.8, help="share of payments; the rest are looks")
-    options = parser.parse_args(argv)
+    parser.add_argument("--shape", type=shape_of, default=(), help="times the rate, by seconds: 0:1,20:1,25:4")
+    parser.add_argument("--workers", type=int, default=0, help="Locust workers, each a process; 0: no others than this one")
+    return parser
+
+
+def open_office(options: argparse.Namespace, accounts: Sequence[str], out: Path) -> Office:
+    ledger, reads = Ledger(out / "ledger.csv"), Ledger(out / "reads.csv", READ_COLUMNS)
+    spread_s = options.customers / options.rate if options.customers and options.rate > 0 else 0.0
+    return Office(ledger, reads, accounts, options.run_id, options.seed, options.pay_share, spread_s, options.shape)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = options_of_customers().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="customers: %(message)s")
     stopping = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -272,13 +313,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         door = Door.parse(options.door)
         accounts = door.accounts(timeout_s=options.timeout_s, patience_s=options.patience_s)
-        ledger, reads = Ledger(options.out / "ledger.csv"), Ledger(options.out / "reads.csv", READ_COLUMNS)
+        if options.workers:
+            from load.workers import lead
+
+            return lead(options, guardian, stopping)
+        office = open_office(options, accounts, options.out)
     except CouldNotStart as error:
         print(f"customers: {error}", file=sys.stderr)
         return COULD_NOT_START
-    customers = options.customers if options.rate > 0 else 0
-    spread_s = customers / options.rate if customers else 0.0
-    office = Office(ledger, reads, accounts, options.run_id, options.seed, options.pay_share, spread_s)
     gc.freeze()
     attend(
         office,
@@ -286,7 +328,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         guardian,
         stopping,
         out=options.out,
-        customers=customers,
+        customers=options.customers if options.rate > 0 else 0,
         rate_per_s=options.rate,
         timeout_s=options.timeout_s,
     )

@@ -179,6 +179,11 @@ class Ledger:
         self._put(self._line(row.fields()))
         self.recorded += 1
 
+    def copy(self, line: bytes) -> None:
+        """A whole row, with its line end, that somebody else's ledger has."""
+        self._put(line)
+        self.recorded += 1
+
     def close(self) -> None:
         os.fsync(self._file)
         os.close(self._file)

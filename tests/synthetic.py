@@ -14,7 +14,8 @@ import random
 import re
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -39,6 +40,7 @@ from judging.evidence import (
     ProbeCount,
     Targets,
     WitnessCount,
+    WorkerCount,
     csv_text,
     seal,
     sha256_of,
@@ -161,6 +163,7 @@ class Scenario:
     observer_payments: int = 2  # of somebody who is not ours
     service_level_s: float = 1.0
     records: tuple[Literal["durability", "reads"], ...] = ("durability", "reads")  # runs of before have none
+    asked: Mapping[str, Any] = field(default_factory=dict)  # of the load, what not every plan has: workers, shape, rate_min
     stale: int = 0  # of the reads between the payments, the first ones after the fault that don't find a payment that stands
 
     @property
@@ -328,6 +331,7 @@ def _load(story: Scenario) -> Load:
         probe_interval_ms=story.probe_interval_ms,
         probe_timeout_s=max([3.0, *(span + 1 for span in late)]),
         service_level_s=story.service_level_s,
+        **story.asked,
     )
 
 
@@ -520,9 +524,18 @@ def _write_payments(directory: Path, story: Scenario, payments: Payments) -> Non
     ledger_count = LedgerCount(
         recorded=len(locust), locust_requests=len(locust) + story.locust_uncounted, looks=looks,
         reads=None if reads is None else len(reads), started_ns=started, stopped_ns=stopped, completed=True,
+        workers=_workers(story.asked["workers"], locust, reads or []) if story.asked.get("workers") else None,
     )  # fmt: skip
     write_atomically(directory / "probe.json", probe_count.model_dump_json(indent=2) + "\n")
     write_atomically(directory / "ledger.json", ledger_count.model_dump_json(indent=2, exclude_none=True) + "\n")
+
+
+def _workers(workers: int, locust: Sequence[Row], reads: Sequence[tuple[str, int, int, int]]) -> list[WorkerCount]:
+    def whose(keys: Iterable[str]) -> Counter[int]:
+        return Counter(int(key.rsplit("-", 2)[1]) % workers for key in keys)
+
+    paid, read = whose(row.key for row in locust), whose(row[0] for row in reads)
+    return [WorkerCount(worker=n, recorded=paid[n], reads=read[n], locust_requests=paid[n]) for n in range(workers)]
 
 
 def _reads(story: Scenario, payments: Payments) -> list[tuple[str, int, int, int]]:

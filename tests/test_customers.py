@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from harness.conditions import load_at_its_height
 from harness.customers import Customers, Window
-from judging.evidence import EventLog, Evidence
+from harness.drill import day_curve, surge
+from judging.evidence import EventLog, Evidence, Load
 from judging.outage import SECOND_NS, SUSTAINED_NS, Service
 from tests.synthetic import SCENARIOS, Outage, Scenario, write_run
 
@@ -187,3 +191,47 @@ def test_a_relapse_is_waited_for_where_service_was_seen_back(tmp_path: Path) -> 
         sealed.outage(before_ns=w.before_ns, after_ns=w.after_ns, window_end_ns=w.end_ns or 0).return_ns is not None for w in cut
     ]
     assert returns == [False, True]
+
+
+class Told:
+    """Locust's process, as far as it tells of acts: so many a second since its customers began at 0."""
+
+    source = "locust"
+
+    def __init__(self, *acts_per_s: int) -> None:
+        self.acts = [(second * SECOND_NS, sum(acts_per_s[:second])) for second in range(len(acts_per_s) + 1)]
+
+
+def asked(tmp_path: Path, told: Told | None, *, now_s: float, **load: Any) -> tuple[Customers, tuple[bool, str]]:
+    plan = Evidence(write_run(tmp_path / "run", replace(SCENARIOS["undisturbed"], asked=load))).plan
+    customers = Customers(plan, tmp_path, "http://127.0.0.1:1", EventLog(tmp_path / "events.jsonl"))
+    customers.processes = [told] if told is not None else []  # type: ignore[list-item]
+    customers.clock = lambda: round(now_s * SECOND_NS)
+    return customers, load_at_its_height(SimpleNamespace(customers=customers))  # type: ignore[arg-type]
+
+
+def test_the_rate_is_that_of_the_last_seconds(tmp_path: Path) -> None:
+    customers, _ = asked(tmp_path, Told(*[40] * 10, *[160] * 6), now_s=16)
+    assert customers.rate() == 160
+    assert asked(tmp_path / "none", None, now_s=16)[0].rate() is None
+    assert asked(tmp_path / "soon", Told(40, 40), now_s=2)[0].rate() is None
+
+
+@pytest.mark.parametrize(("now_s", "reached"), [(10, False), (15, False), (16.9, False), (17.1, True), (30, True)])
+def test_a_load_is_at_its_height_when_its_shape_was_for_a_baseline(now_s: float, reached: bool, tmp_path: Path) -> None:
+    """5 s at the height, which begins 12 s after the customers."""
+    shape = surge(4, after_s=10)
+    _, (seen, said) = asked(tmp_path, Told(*[40] * int(now_s)), now_s=now_s, shape=shape)
+    assert seen == reached
+    assert "of 4" in said
+
+
+def test_a_steady_load_is_always_at_its_height(tmp_path: Path) -> None:
+    assert asked(tmp_path, Told(*[40] * 8), now_s=8)[1] == (True, "40.0 acts a second, 1.00 times the rate asked of 1")
+    assert asked(tmp_path / "none", None, now_s=8)[1] == (False, "Locust has told of no rate yet")
+
+
+def test_a_day_goes_from_its_midnight_over_its_noon_to_its_midnight() -> None:
+    day = day_curve(0.5, 3, day_s=48)
+    assert [day[0], day[12], day[24]] == [pytest.approx(point) for point in ((0, 0.5), (24, 3), (48, 0.5))]
+    assert Load(shape=day, workers=4).shape == day

@@ -33,8 +33,8 @@ ONLY_IMPORTERS = {
     "docker": ENGINE,
     "testcontainers": {"runtime/startup.py"},
     "toxiproxy": set[str](),  # its HTTP is spoken directly: docs/decisions/0003-toxiproxy-client.md
-    "locust": {"load/customers.py"},
-    "gevent": {"load/customers.py"},
+    "locust": {"load/customers.py", "load/workers.py"},
+    "gevent": {"load/customers.py", "load/workers.py"},
 }
 ONLY_ROOMS = {"matplotlib": "reports", "jinja2": "reports"}
 HEAVY = ("docker", "jinja2", "locust", "matplotlib", "pandas", "psycopg", "pydantic", "requests", "rich", "testcontainers")
