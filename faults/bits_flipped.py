@@ -8,13 +8,16 @@ from typing import Any
 
 from faults.node_killed import PRIMARY
 from runtime.cluster import Cluster, ClusterError
+from runtime.database import wait_for
 from runtime.files import OpenFile
+from runtime.redundancy import rebuilt
 from topologies.kinds import DATA_DIRECTORY
 from topologies.model import Check, Effect, Moment, Proof, Topology
 
 PAGE_BYTES = 8192
 OFFSET_IN_PAGE = 5000  # inside the tuples: the header stays sane, only the checksum can tell
 BYTES = 4
+REBUILT_WITHIN_S = 120.0
 
 
 class BitsFlipped:
@@ -109,3 +112,5 @@ class BitsFlipped:
             raise ClusterError(f"{self.target} is damaged and still the primary: a clean copy must take over first")
         if damaged:
             cluster.manager(self.target).rebuild(cluster, self.target)
+            what = f"{self.target} to be rebuilt and clean"
+            wait_for(lambda: rebuilt(cluster, self.target), within_s=REBUILT_WITHIN_S, what=what, every_s=0.5)

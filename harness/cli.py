@@ -266,16 +266,34 @@ def verify(run_directory: Path, verifier: Path | None, as_json: bool) -> None:
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=V1,V2", help="With DRILL: the setting to compare; others as in run."
 )
-@click.option("--faults", default=15, show_default=True, type=click.IntRange(min=1), help="With DRILL: runs under each value.")
+@click.option("--faults", default=15, show_default=True, type=click.IntRange(min=0), help="With DRILL: runs under each value.")
 @click.option(
     "--per-start", default=5, show_default=True, type=click.IntRange(min=1), help="With DRILL: runs on one topology in a turn."
 )
 @click.option("--seed", type=int, help="With DRILL: of its first run; the same seeds under each value.")
+@click.option(
+    "--managers",
+    metavar="all|NAME,NAME",
+    help="Run DRILLs on each manager, in turns, then show the table of all such runs.",
+)
 @AS_JSON
 def compare(
-    what: tuple[str, ...], settings: tuple[str, ...], faults: int, per_start: int, seed: int | None, as_json: bool
+    what: tuple[str, ...],
+    settings: tuple[str, ...],
+    faults: int,
+    per_start: int,
+    seed: int | None,
+    managers: str | None,
+    as_json: bool,
 ) -> None:
-    """Hold runs, or directories of runs, against the first of them; or run DRILL under several values of a setting, in turns."""
+    """Hold runs, or directories of runs, against the first of them; or run DRILL under several values of a setting, in turns.
+
+    With --managers: run each DRILL on each manager; --faults 0 runs nothing and puts the table over what is there.
+    """
+    if managers is not None:
+        sys.exit(compare_managers(what, managers, settings, faults, per_start, seed, as_json=as_json))
+    if not faults:
+        raise BadInput("--faults: expected 1 or more; seen 0, which is for --managers alone")
     from harness.repeats import compared, labelled, runs_of, write_comparison
     from judging.comparison import compare as compare_groups
 
@@ -292,6 +310,25 @@ def compare(
     page = write_comparison(found, directory, stamp)
     click.echo(found.model_dump_json(indent=2, by_alias=True) if as_json else f"{compared(found)}\nPicture: {page}")
     sys.exit(stopped)
+
+
+def compare_managers(
+    what: tuple[str, ...], chosen: str, settings: tuple[str, ...], faults: int, per_start: int, seed: int | None, *, as_json: bool
+) -> int:
+    """Run what is asked for, show the table and write its page. Returns the exit code."""
+    from harness import league
+    from harness.runner import Options
+
+    names, drills = league.chosen(chosen), [load_drill(name) for name in what]
+    if "manager" in settings_of(settings):
+        raise BadInput("--managers names the managers: leave --set manager=… out")
+    options = Options(runs=RUNS, seed=seed, settings=dict(settings_of(settings)), interactive=False if as_json else None)
+    with quiet(as_json):
+        stopped = league.run_league(drills, options, names, faults=faults, per_start=per_start, tell=click.echo)
+    found = league.table(drills, options, names, RUNS)
+    page = league.write_league(found, RUNS, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    click.echo(found.model_dump_json(indent=2, by_alias=True) if as_json else f"\n{league.told(found)}\nPage: {page}")
+    return stopped
 
 
 def run_variants(

@@ -14,6 +14,7 @@ from judging.sentence import one_sentence
 if TYPE_CHECKING:
     from judging.comparison import Comparison
     from judging.distribution import Distribution
+    from judging.league import League
 
 
 def recompute(directory: Path) -> tuple[Evidence, Verdict, Measurement]:
@@ -52,6 +53,13 @@ def report_run(directory: Path) -> Path:
 
 def sentence_of(measurement: Measurement, verdict: Verdict) -> str:
     return one_sentence(measurement, verdict)
+
+
+def league_page(found: League) -> str:
+    """The page of managers side by side."""
+    from reports import league
+
+    return league.league_page(found)
 
 
 def distribution_page(groups: Sequence[Distribution], comparison: Comparison | None = None) -> str:

@@ -9,7 +9,7 @@ from runtime.cluster import Cluster, ClusterError, lsn_bytes
 from runtime.database import wait_for
 from runtime.manager import manager_of
 from runtime.nodes import bank_of
-from runtime.redundancy import replay_gaps
+from runtime.redundancy import rebuilt, replay_gaps
 from topologies.kinds import BANK, DATABASE, KINDS
 from topologies.model import Center, Group, Node
 
@@ -141,13 +141,6 @@ def rebuild_node(cluster: Cluster, node: str) -> None:
     wait_for(lambda: rebuilt(cluster, node), within_s=120, what=f"{node} to be rebuilt and clean", every_s=0.5)
 
 
-def rebuilt(cluster: Cluster, node: str) -> bool:
-    """Streams again, and every page of its new disk is whole."""
-    primary = cluster.wait_primary(within_s=10)
-    state = cluster.state(primary.name)
-    return state is not None and state.streams_to(node) and cluster.state(node) is not None and not cluster.scrub(node)
-
-
 def rejoin_standbys(cluster: Cluster, *, within_s: float = 90) -> list[str]:
     """Wait until every copy streams again, and rebuild those that went past the fork; returns the rebuilt ones.
 
@@ -158,6 +151,8 @@ def rejoin_standbys(cluster: Cluster, *, within_s: float = 90) -> list[str]:
     since: dict[str, float] = {}
 
     def settled() -> bool:
+        for group in cluster.topology.groups:
+            manager_of(group).make_whole(cluster, group)
         gaps = replay_gaps(cluster)
         primary = cluster.primary()
         lost = diverged(cluster, primary.name) if primary is not None else []

@@ -17,6 +17,7 @@ from judging.evidence import Model, Plan
 from judging.measure import FaultMeasurement, Measurement
 from judging.records import topology_centers
 
+MANAGER = "patroni"
 MEMBER_ANSWER_S = 2.0  # Patroni's own: how long a candidate waits for the answer of a member that is dead
 LEASE_LOOK_S = 0.5  # how often etcd looks for leases that ran out
 PROMOTION_S = 1.0  # no setting: pg_promote on a small database took 0.3 to 0.9 s
@@ -79,6 +80,8 @@ class Rules:
 
     def __init__(self, plan: Plan) -> None:
         settings: Mapping[str, Any] = plan.topology["settings"]
+        if {str(group["manager"]) for group in plan.topology["groups"]} != {MANAGER}:
+            raise ValueError("another manager than the one whose leases and turns these are")
         self.ttl_s = float(settings["ttl_s"])
         self.loop_s = float(settings["loop_wait_s"])
         self.retry_s = float(settings["retry_timeout_s"])

@@ -19,6 +19,7 @@ ENGLISH: dict[str, str] = {
     "fault.bitsflipped": "bits flipped under {target}",
     "fault.nodekilled": "{target} was killed",
     "fault.linkblackholed": "the link {target} swallowed everything",
+    "fault.halfisolated": "{target} was cut from its peers and its store",
     "fault.plannedswitchover": "{old} handed over to {new} as planned",
     "fault_other": "{name} struck {target}",
     "at": "{what} at {time}",

@@ -18,6 +18,7 @@ from runtime.database import SUPERUSER, wait_for
 from runtime.engine import brief
 from runtime.leader import LeaderChange, LeaderWatch, b64, unb64
 from runtime.manager import UPSTREAM_PORT, PrimaryCheck, Program
+from runtime.server import BIN, HBA, parameters
 from topologies.kinds import BALANCER, DATA_DIRECTORY, DATABASE, KINDS, STORE
 from topologies.model import Group, Node, Topology
 
@@ -33,6 +34,7 @@ class Patroni:
 
     name = "patroni"
     ports = {DATABASE: (REST_PORT,)}  # noqa: RUF012
+    takes_over = True
 
     # What runs
     def check(self, topology: Topology, group: Group) -> None:
@@ -91,6 +93,14 @@ class Patroni:
     # What people tell it
     def ask_switch_over(self, cluster: Cluster, old: str, new: str) -> Future[str]:
         return ask(cluster, old, "POST", "/switchover", {"leader": old, "candidate": new}, timeout_s=60)
+
+    def take_over(self, cluster: Cluster, group: Group) -> str:
+        """Patroni refuses a failover by hand while the dead leader's key lives."""
+        del cluster, group
+        raise ClusterError("Patroni takes over by itself when the old leader's key has run out: wait for it")
+
+    def make_whole(self, cluster: Cluster, group: Group) -> None:
+        """Patroni puts each copy that streams back into its list by itself."""
 
     def promote(self, cluster: Cluster, group: Group) -> None:
         node = cluster.topology.members(group.name)[0].name
@@ -181,20 +191,7 @@ def dynamic_configuration(topology: Topology, group: Group) -> dict[str, Any]:
         "postgresql": {
             "use_pg_rewind": True,
             "use_slots": True,
-            "parameters": {
-                "wal_log_hints": "on",
-                "wal_keep_size": "512MB",
-                "max_connections": 200,
-                "wal_sender_timeout": f"{s['wal_sender_timeout_s']}s",
-                "wal_receiver_timeout": f"{s['wal_sender_timeout_s']}s",
-                "wal_receiver_status_interval": "1s",
-                "wal_retrieve_retry_interval": "500ms",
-                "tcp_keepalives_idle": 2,
-                "tcp_keepalives_interval": 1,
-                "tcp_keepalives_count": 3,
-                "log_checkpoints": "on",
-                "log_line_prefix": "%m [%p] %a ",
-            },
+            "parameters": parameters(s),
         },
     }
     if group.upstream is not None:
@@ -235,7 +232,7 @@ def database(topology: Topology, group: Group, node: Node) -> Program:
             "listen": "0.0.0.0:5432",
             "connect_address": f"{node.name}:5432",
             "data_dir": DATA_DIRECTORY,
-            "bin_dir": "/usr/lib/postgresql/17/bin",
+            "bin_dir": BIN,
             "pgpass": "/tmp/pgpass",
             "basebackup": [{"checkpoint": "fast"}],  # the default spreads a checkpoint over minutes before it copies a byte
             "use_unix_socket": True,
@@ -246,13 +243,7 @@ def database(topology: Topology, group: Group, node: Node) -> Program:
                 "rewind": SUPERUSER,
                 "replication": {"username": "replicator", "password": "replicator"},
             },
-            "pg_hba": [
-                "local all all trust",
-                "local replication all trust",
-                "host all all 127.0.0.1/32 trust",
-                "host all all 198.18.0.0/15 scram-sha-256",
-                "host replication all 198.18.0.0/15 scram-sha-256",
-            ],
+            "pg_hba": list(HBA),
         },
     }
     environment = {

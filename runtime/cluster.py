@@ -7,18 +7,21 @@ connections. Roles are asked of the databases, never of the configuration.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import shutil
 import socket
+import struct
 import subprocess
+import tarfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Network
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import psycopg
@@ -33,7 +36,7 @@ from runtime.manager import Manager, manager_of
 from runtime.netfilter import NetfilterError
 from runtime.nodes import DOOR_COMMAND_PORT
 from runtime.staged import Cut, Deferred, Staged, StagedError
-from topologies.kinds import DATA_DIRECTORY, DATABASE, KINDS
+from topologies.kinds import DATA_DIRECTORY, DATABASE, KINDS, STORE
 from topologies.model import Center, Moment, Node, Topology
 
 LOG = logging.getLogger(__name__)
@@ -195,7 +198,7 @@ class Cluster:
         if kind.name == DATABASE:
             return self.fresh_state(node) is not None
         if kind.asked is None:
-            return self.listening(node, kind.port)
+            return passes_on(self.addresses.node(node), kind.port)
         return self.http_status(f"http://{self.addresses.node(node)}:{kind.port}{kind.asked}") in kind.says
 
     def http_status(self, url: str) -> int | None:
@@ -265,8 +268,9 @@ class Cluster:
             return heard.result().exit_code == 0
 
     def somebody(self, center: str) -> str | None:
-        """A node of a center that lives."""
-        return next((n.name for n in self.topology.center(center).nodes if self.held_or_running(n.name)), None)
+        """A node of a center that lives; balancers and banks before databases, which a fault may cut from single peers."""
+        nodes = sorted(self.topology.center(center).nodes, key=lambda n: n.kind in (DATABASE, STORE))
+        return next((n.name for n in nodes if self.held_or_running(n.name)), None)
 
     def running(self, name: str) -> bool:
         return engine.is_running(self.client, self.container_name(name))
@@ -303,6 +307,20 @@ class Cluster:
             return ran.output
 
         return RemoteFile(path, run)
+
+    def put_file(self, node: str, path: str, text: str) -> None:
+        """Write a file on a node, whether it runs or is dead; it belongs to its database's user. Raises ClusterError."""
+        data, packed = text.encode(), io.BytesIO()
+        entry = tarfile.TarInfo(PurePosixPath(path).name)
+        entry.size, entry.mode, entry.uname, entry.gname = len(data), 0o600, "postgres", "postgres"
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            tar.addfile(entry, io.BytesIO(data))
+        try:
+            done = self.container(node).put_archive(str(PurePosixPath(path).parent), packed.getvalue())
+        except engine.REFUSALS as error:
+            raise ClusterError(f"{path} could not be written on {node}: {engine.brief(error)}") from error
+        if not done:
+            raise ClusterError(f"{path} could not be written on {node}: the engine refused it")
 
     def script(self, name: str, text: str) -> str:
         """Run a shell script in a container. Raises ClusterError with its output when it fails.
@@ -376,6 +394,8 @@ class Cluster:
 
     def place_of(self, path: str) -> str:
         """The container whose network a cut of that path is made in."""
+        if (node := links.sender(self.topology, path)) is not None:
+            return node
         pair = links.cut_place(path)
         return DOOR if pair is None else self.link_name(pair)
 
@@ -498,8 +518,11 @@ class Cluster:
     def scrub(self, node: str) -> list[str]:
         """Read every page of a node's data directory and verify its checksum; what is damaged, in words.
 
-        Reads as a base backup does: from the disk, whatever memory holds.
+        Reads as a base backup does: from the disk, whatever memory holds, and no page that was written since it began. A primary
+        begins with a checkpoint of its own; a copy can't make one, and gets what the primary has until now first. Raises
+        ClusterError or TimeoutError where the disk can't be read so: then nothing is known of it.
         """
+        self._checkpoint_arrives(node)
         command = (
             "pg_basebackup -h /run/postgresql -U postgres -D - -F tar -X none -c fast --no-manifest >/dev/null 2>/tmp/scrub.$$"
             "; code=$?; cat /tmp/scrub.$$; rm -f /tmp/scrub.$$; exit $code"
@@ -511,6 +534,24 @@ class Cluster:
         if not damaged:
             raise ClusterError(f"the scrub of {node} could not read its disk: {ran.output.strip()[-300:]}")
         return damaged
+
+    def _checkpoint_arrives(self, node: str) -> None:
+        """A checkpoint of the primary that a copy has replayed, and made one of its own from."""
+        state = self.state(node)
+        if state is None:
+            raise ClusterError(f"the scrub of {node} needs its database: it does not answer")
+        if not state.in_recovery:
+            return
+        primary = self.wait_primary(within_s=10).name
+        self.sql(primary, "CHECKPOINT")
+        wanted = self.sql(primary, "SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint")[0][0]
+
+        def replayed() -> bool:
+            now = self.state(node)
+            return now is not None and (now.replay_lsn or 0) >= wanted
+
+        wait_for(replayed, within_s=60, what=f"{node} to replay a checkpoint of {primary}")
+        self.sql(node, "CHECKPOINT")
 
     # --- Evidence -----------------------------------------------------------------------------------------------------
     def read_copy(self, node: str, table: str) -> bytes:
@@ -563,6 +604,26 @@ cat /tmp/payments.csv"""
 
     def volume_name(self, node: str) -> str:
         return f"{self.standing.prefix}-{node}"
+
+
+SSL_REQUEST = struct.pack("!II", 8, 80877103)  # the first words of a PostgreSQL client: answered with one letter
+
+
+def passes_on(address: str, port: int) -> bool:
+    """Whether a balancer works: it brings a server's letter, or closes at once because it knows no server.
+
+    The kernel takes connections for one that is frozen.
+    """
+    try:
+        with socket.create_connection((address, port), timeout=HTTP_TIMEOUT_S) as connection:
+            connection.settimeout(HTTP_TIMEOUT_S)
+            connection.sendall(SSL_REQUEST)
+            connection.recv(1)
+    except (ConnectionResetError, BrokenPipeError):
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def answers_http(machine: Machine, address: tuple[str, int], path: str, *, within_s: float) -> bool:

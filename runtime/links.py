@@ -116,18 +116,28 @@ def cut_table(source: str, target: str) -> str:
 
 
 def cut_place(path: str) -> tuple[str, str] | None:
-    """The pair whose link a directed path leads over; None: the door, for `door->dc1`."""
+    """The pair whose link a directed path between centers leads over; None: the door, for `door->dc1`."""
     source, _, target = path.partition("->")
     return None if source == DOOR else (min(source, target), max(source, target))
+
+
+def sender(topology: Topology, path: str) -> str | None:
+    """The node in whose own network a path between two nodes, `dc1-a->dc2-a`, is cut; None for one between centers."""
+    source = path.partition("->")[0]
+    return source if any(node.name == source for node in topology.nodes()) else None
 
 
 def cut_drops(addresses: Addresses, path: str, interface: Callable[[str], str]) -> list[Drop]:
     """What makes a directed path carry nothing; `interface` names the one that has an address.
 
     In two places: by incoming interface before translation, and by outgoing interface after it, else the proxy's own packets
-    escape. The host's own address is spared: the harness must still reach the link. At the door: both ways.
+    escape. The host's own address is spared: the harness must still reach the link. At the door: both ways. Between two
+    nodes: what the first sends to the address by which it knows the second.
     """
     source, _, target = path.partition("->")
+    if (node := sender(addresses.topology, path)) is not None:
+        center = addresses.topology.center_of(node).name
+        return [Drop("leaving", "output", RAW, "daddr", IPv4Network(addresses.seen_from(center, target)))]
     pair = cut_place(path)
     if pair is None:
         network = addresses.networks[target]

@@ -49,10 +49,12 @@ class Manager(Protocol):
     """One way to decide. The first three methods look at values alone; all others act on what runs.
 
     Those raise ClusterError or TimeoutError where it did not work. A manager without a record of its own has no leader to tell:
-    its `leader` is None, its `follow` returns when `stopping` is set, its `store_gaps` are empty.
+    its `leader` is None, its `follow` returns when `stopping` is set, its `store_gaps` are empty. `takes_over`: when the primary
+    dies it makes another by itself; where it is False, people do, by `take_over`, and drills give them the time to decide.
     """
 
     name: str
+    takes_over: bool
     ports: Mapping[str, tuple[int, ...]]  # by kind of node: what other centers dial beside the kind's own ports
 
     def check(self, topology: Topology, group: Group) -> None:
@@ -84,6 +86,15 @@ class Manager(Protocol):
 
     def ask_switch_over(self, cluster: Cluster, old: str, new: str) -> Future[str]:
         """Asks for a planned switchover and returns as soon as the question is put."""
+
+    def take_over(self, cluster: Cluster, group: Group) -> str:
+        """Makes a living copy of a group the primary, now, because people say that the old one is dead; returns it."""
+
+    def make_whole(self, cluster: Cluster, group: Group) -> None:
+        """What people do once copies are back: of two primaries one is ended, and as many copies confirm as before.
+
+        Safe to run again; nothing where the manager sees to it by itself.
+        """
 
     def promote(self, cluster: Cluster, group: Group) -> None:
         """Makes a group on the standby side the primary side: people have decided."""

@@ -57,3 +57,10 @@ def replay_gaps(cluster: Cluster) -> list[str]:
         return [f"{primary.name} does not say where its WAL ends"]
     behind = {name: state.flush_lsn - (other.replay_lsn or 0) for name, other in cluster.states().items() if other is not None}
     return [f"{name} is {lag} bytes behind" for name, lag in behind.items() if name != primary.name and lag > 0]
+
+
+def rebuilt(cluster: Cluster, node: str) -> bool:
+    """Streams again, and every page of its new disk is whole."""
+    primary = cluster.wait_primary(within_s=10)
+    state = cluster.state(primary.name)
+    return state is not None and state.streams_to(node) and cluster.state(node) is not None and not cluster.scrub(node)

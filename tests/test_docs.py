@@ -16,6 +16,7 @@ from harness.cli import main
 from harness.drill import DRILLS, catalogue, load_drill
 from judging import records
 from judging.evidence import COPY_COLUMNS, EVIDENCE_VERSION, PAYMENT_COLUMNS, SAMPLE_COLUMNS, Load, Plan, Targets
+from runtime.manager import managers
 from topologies.settings import SYNCHRONOUS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -222,3 +223,9 @@ def test_no_page_names_a_machines_path(page: Path) -> None:
 
 def test_the_picture_is_small() -> None:
     assert (DOCS / "report.png").stat().st_size < 300_000
+
+
+def test_every_manager_has_its_part_and_its_row() -> None:
+    page = text_of("docs/managers.md")
+    assert set(re.findall(r"^## (.*)$", page, flags=re.MULTILINE)) == set(managers())
+    assert set(re.findall(r"^\| \[`([a-z-]+)`\]", page, flags=re.MULTILINE)) == set(managers())

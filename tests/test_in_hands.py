@@ -128,6 +128,36 @@ def test_a_frozen_node_dies_too(hands: Hands, held: bool, monkeypatch: pytest.Mo
     assert cluster.running("dc3-bank")
 
 
+def test_a_frozen_balancer_does_not_answer(hands: Hands) -> None:
+    """Its kernel goes on taking connections."""
+    cluster, _ = attach(hands.run_id)
+    assert all(cluster.answers(name) for name in ("dc1-haproxy", "dc3-haproxy"))  # one with a primary, one without
+    cluster.container("dc1-haproxy").pause()
+    try:
+        assert cluster.listening("dc1-haproxy", 5432)
+        assert not cluster.answers("dc1-haproxy")
+    finally:
+        cluster.container("dc1-haproxy").unpause()
+    assert cluster.answers("dc1-haproxy")
+
+
+def test_a_scrub_of_a_copy_reads_what_changed_a_moment_ago(hands: Hands) -> None:
+    """A page that a copy wrote since its last restart point is newer than a base backup's start, which skips such pages."""
+    door, copy = hands.status()["door"], "dc2-b"
+    for number in range(3):
+        assert pay(door, f"scrub-{number}").status_code in (200, 201)
+    cluster, _ = attach(hands.run_id)
+    wait_for(
+        lambda: cluster.sql(copy, "SELECT 1 FROM entries WHERE key = 'scrub-2'"), within_s=30, what="the payment on the copy"
+    )
+    injected = hands.inject("BitsFlipped", f"entries@{copy}")
+    assert injected.returncode == 0, injected.stdout + injected.stderr
+    assert any("checksum" in line for line in cluster.scrub(copy))
+    healed = hands.heal()
+    assert healed.returncode == 0, healed.stdout + healed.stderr
+    assert cluster.scrub(copy) == []
+
+
 def test_both_ways_to_cut_put_the_same_rules(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages to the kernel, and the text that nft reads: what nft then lists is the same, but for the counters."""
     cluster, _ = attach(hands.run_id)

@@ -101,7 +101,7 @@ def with_node(node: Node) -> Topology:
         ),
         (
             lambda: with_node(Node("x", "oracle", "all")),
-            "node x: expected a kind of etcd, postgres, bank, haproxy; seen 'oracle'",
+            "node x: expected a kind of etcd, postgres, watcher, bank, haproxy; seen 'oracle'",
         ),
         (lambda: with_node(Node("x", DATABASE, "none")), "node x: expected a group of all; seen 'none'"),
         (lambda: changed(centers=linked(2).centers[:1] * 2), "center city-0 stands twice"),
@@ -130,7 +130,10 @@ def with_node(node: Node) -> Topology:
         ),
         (lambda: changed(links=()), "center city-0: expected a link to another center; seen none"),
         (lambda: with_node(Node("link-x", DATABASE, "all")), "node 'link-x': expected another name"),
-        (lambda: without(BANK, "door"), "expected a node that can be asked over HTTP (etcd or bank); seen haproxy, postgres"),
+        (
+            lambda: without(BANK, "door"),
+            "expected a node that can be asked over HTTP (etcd or watcher or bank); seen haproxy, postgres",
+        ),
         (lambda: without(BALANCER), "bank city-1-1: expected a balancer of group all in city-1; seen none"),
         (lambda: changed(door=Door(("city-0", "city-7"))), "the door: expected centers of city-0, city-1, each once"),
         (lambda: changed(door=Door(("city-0",), closed=("city-0",))), "the door: expected centers of city-0, city-1, each once"),

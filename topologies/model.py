@@ -250,8 +250,8 @@ def _twice(names: Iterable[str]) -> str | None:
 class Effect:
     """What a fault must change; everything else must keep working.
 
-    `down` names nodes that must not answer; `cut` names directed paths (`dc1->dc2`, `door->dc1`) that must carry
-    nothing.
+    `down` names nodes that must not answer; `cut` names directed paths (`dc1->dc2`, `door->dc1`, and between two nodes
+    `dc1-a->dc2-a`) that must carry nothing.
     """
 
     down: tuple[str, ...] = ()

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from topologies.kinds import STORE, WATCHER
+
 # What a manager, the balancers and the door are given in every topology.
 COMMON: dict[str, Any] = {
+    "manager": "patroni",  # who decides which database is the primary: a file of managers/
     # strict: never acknowledge without a synchronous copy; plain: Patroni's synchronous_mode alone, which acknowledges without
     # any for 1 to 2 s after a takeover; quorum: any of the candidates; off: asynchronous
     "synchronous": "strict",
@@ -28,6 +31,13 @@ COMMON: dict[str, Any] = {
     "door_check_ms": 300,
     "door_check_timeout_ms": 2000,  # of an answer; a dead center is seen sooner, because it takes no connection
 }
+STANDBY_SIDE = {
+    "patroni": "patroni",
+    "patroni-watched": "patroni",
+}  # who decides for a copy of another group; elsewhere people do
+BY_HAND = "by-hand"
+WATCHERS = {"patroni-watched": WATCHER}  # managers with a program that stands once, outside the centers whose loss is drilled
+STORES = {"patroni": STORE, "patroni-watched": STORE}  # managers that keep a store of their own, and its kind of node
 SYNCHRONOUS = ("strict", "plain", "quorum", "off")
 NUMBER_MINIMUM = {"ttl_s": 20, "loop_wait_s": 1, "retry_timeout_s": 3}  # Patroni's own lower bounds
 
@@ -47,6 +57,8 @@ def checked(name: str, value: Any, default: Any, choices: tuple[str, ...] | None
             raise ValueError(f"{name}: expected one of {', '.join(choices)}; seen {value!r}")
         return value
     kind = type(default)
+    if kind is str:
+        return str(value)
     try:
         number = kind(value)
     except (TypeError, ValueError):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from itertools import permutations
 from typing import Any
 
-from topologies.kinds import BALANCER, BANK, DATABASE, STORE
+from topologies.kinds import BALANCER, BANK, DATABASE
 from topologies.model import Center, Door, Group, Link, Node, Topology
-from topologies.settings import COMMON, SYNCHRONOUS, settled
+from topologies.settings import COMMON, STORES, SYNCHRONOUS, WATCHERS, settled
 
 GROUP = "bank"
 VENDORS = ("vendor-a", "vendor-b", "vendor-c")
@@ -27,16 +27,21 @@ def three_vendors(**changed: Any) -> Topology:
     """The topology with some settings changed. Raises ValueError with what was expected of a setting."""
     settings = settled(SETTINGS, changed, CHOICES)
 
+    manager = settings["manager"]
+    kinds = (*([STORES[manager]] if manager in STORES else []), BALANCER, BANK)
+
+    watchers = [Node(f"{VENDORS[-1]}-watcher", WATCHERS[manager], GROUP)] if manager in WATCHERS else []
+
     def center(name: str) -> Center:
         nodes = [Node(f"{name}-{letter}", DATABASE, GROUP) for letter in "ab"]
-        nodes += [Node(f"{name}-{kind}", kind, GROUP) for kind in (STORE, BALANCER, BANK)]
-        return Center(name, name, tuple(nodes))
+        nodes += [Node(f"{name}-{kind}", kind, GROUP) for kind in kinds]
+        return Center(name, name, (*nodes, *(watchers if name == VENDORS[-1] else [])))
 
     return Topology(
         name="three-vendors",
         centers=tuple(center(name) for name in VENDORS),
         links=tuple(Link(one, other, float(settings["vendor_latency_ms"])) for one, other in permutations(VENDORS, 2)),
-        groups=(Group(GROUP, manager="patroni"),),
+        groups=(Group(GROUP, manager),),
         door=Door(VENDORS),
         service="one front door on 127.0.0.1, outside the centers: HTTP POST /payments",
         settings=settings,

@@ -53,7 +53,20 @@ def content_tag(*names: str) -> str:
     return digest.hexdigest()[:12]
 
 
-NODE_FILES = ("node.Dockerfile", "schema.sql", "bank.py", "run-node", "patroni-node")
+NODE_FILES = (
+    "node.Dockerfile",
+    "schema.sql",
+    "bank.py",
+    "baked.py",
+    "server.py",
+    "run-node",
+    "patroni-node",
+    "server-node",
+    "repmgr-node",
+    "repmgr-promote",
+    "repmgr-follow",
+    "watcher-node",
+)
 
 
 def names() -> Images:

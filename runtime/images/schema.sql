@@ -1,6 +1,9 @@
 -- The bank: double-entry tables. Accounts are the same in every run, so that runs can be compared.
 CREATE ROLE replicator REPLICATION LOGIN PASSWORD 'replicator';
 CREATE ROLE bank LOGIN PASSWORD 'bank';
+CREATE ROLE repmgr SUPERUSER LOGIN;
+CREATE DATABASE repmgr OWNER repmgr;
+CREATE ROLE monitor LOGIN;  -- of balancers that ask a server itself whether it is the primary; sees nothing of the bank
 ALTER ROLE postgres PASSWORD 'postgres';
 CREATE DATABASE bank OWNER postgres;
 \connect bank

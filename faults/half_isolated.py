@@ -1,0 +1,54 @@
+"""A database is cut from its peers and its store, and from nobody else: balancers, and so customers, still reach it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from faults.model import Stroke, proof_of_cut
+from runtime.cluster import Cluster
+from runtime.staged import Deferred, Staged
+from topologies.kinds import DATABASE, STORE
+from topologies.model import Effect, Proof, Topology
+
+PRIMARY = "primary"
+
+
+class HalfIsolated(Stroke):
+    """`node` is a database, or "primary": whoever the databases say it is when the fault is prepared.
+
+    What its peers send to it, and what it sends to its store, is dropped where it is sent. Across centers all that is dialled
+    passes a link and comes from the link's address, so only the one who dials can be told apart: copies dial the primary, and it
+    dials the store.
+    """
+
+    def __init__(self, node: str) -> None:
+        self.target = node
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"node": self.target}
+
+    def effect(self, topology: Topology) -> Effect:
+        if self.target == PRIMARY:
+            return Effect()  # not known before it is prepared
+        node = topology.node(self.target)
+        if node.kind != DATABASE:
+            raise ValueError(f"HalfIsolated: expected a database; seen {node.name}, a {node.kind}")
+        peers = [other.name for other in topology.members(node.group) if other != node]
+        stores = [other.name for other in topology.members(node.group, STORE)]
+        return Effect(cut=(*(f"{peer}->{node.name}" for peer in peers), *(f"{node.name}->{store}" for store in stores)))
+
+    def undo(self) -> str:
+        return f"remove the rules that drop packets between {self.target} and its peers, and from it to its store"
+
+    def stage(self, cluster: Cluster) -> Staged | Deferred:
+        if self.target == PRIMARY:
+            self.target = cluster.wait_primary(within_s=10).name
+        return cluster.stage(cut=self.effect(cluster.topology).cut)
+
+    def proof(self, cluster: Cluster) -> Proof:
+        return Proof(tuple(proof_of_cut(cluster, path) for path in self.effect(cluster.topology).cut))
+
+    def heal(self, cluster: Cluster) -> None:
+        self.release()
+        cluster.restore(self.effect(cluster.topology).cut)
