@@ -80,7 +80,7 @@ class Rules:
 
     def __init__(self, plan: Plan) -> None:
         settings: Mapping[str, Any] = plan.topology["settings"]
-        if {str(group["manager"]) for group in plan.topology["groups"]} != {MANAGER}:
+        if {str(group.get("manager", MANAGER)) for group in plan.topology["groups"]} != {MANAGER}:
             raise ValueError("another manager than the one whose leases and turns these are")
         self.ttl_s = float(settings["ttl_s"])
         self.loop_s = float(settings["loop_wait_s"])

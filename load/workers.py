@@ -96,10 +96,9 @@ def lead(options: argparse.Namespace, guardian: Guardian, stopping: Event) -> in
     environment = Environment(user_classes=[type("HiredCustomer", (Customer,), {"abstract": False})])
     runner = environment.create_master_runner(HOST, 0)
     house = House(runner, options)
-    started_ns, completed = time.monotonic_ns(), False
+    completed = False
     try:
         house.start()
-        started_ns = time.monotonic_ns()
         print("ready", flush=True)
         wait_for_the_end(runner, guardian, stopping, look=house.look)
         house.close()
@@ -114,7 +113,7 @@ def lead(options: argparse.Namespace, guardian: Guardian, stopping: Event) -> in
             house.merge({"ledger.csv": ledger, "reads.csv": reads})
         ledger.close()
         reads.close()
-        write_atomically(options.out / "ledger.json", {**house.counts(ledger, started_ns, stopped_ns), "completed": completed})
+        write_atomically(options.out / "ledger.json", {**house.counts(ledger, stopped_ns), "completed": completed})
         house.end(kept=completed)
     return 0
 
@@ -126,6 +125,7 @@ class House:
         self.runner, self.options = runner, options
         self.parts = options.out / "workers"
         self.workers: list[Worker] = []
+        self.started_ns = time.monotonic_ns()  # when the customers were told to begin
         for kind, listener in (("here", self.here), ("closed", self.closed), ("part", self.part), ("sent", self.sent)):
             runner.register_message(kind, functools.partial(hear, listener))
         runner.environment.events.worker_report.add_listener(self.counted)  # type: ignore[no-untyped-call]
@@ -175,6 +175,7 @@ class House:
             )  # fmt: skip
             self.workers.append(Worker(number, process, directory))
         self.wait(lambda: all(worker.client for worker in self.workers), START_WITHIN_S, "to come")
+        self.started_ns = time.monotonic_ns()
         self.runner.start(o.customers, spawn_rate=o.customers)
         self.wait(lambda: self.runner.user_count == o.customers, START_WITHIN_S, f"to have {o.customers} customers together")
 
@@ -216,7 +217,7 @@ class House:
             for _, line in heapq.merge(*files):
                 ledger.copy(line)
 
-    def counts(self, ledger: Ledger, started_ns: int, stopped_ns: int) -> dict[str, Any]:
+    def counts(self, ledger: Ledger, stopped_ns: int) -> dict[str, Any]:
         stats = self.runner.stats
         reads = stats.get(READS, "GET").num_requests
         return {
@@ -224,7 +225,7 @@ class House:
             "locust_requests": stats.get(PAYMENTS, "POST").num_requests,
             "looks": stats.get(LOOKS, "GET").num_requests + reads,
             "reads": reads,
-            "started_ns": started_ns,
+            "started_ns": self.started_ns,
             "stopped_ns": stopped_ns,
             "workers": [
                 {

@@ -10,6 +10,7 @@ from reports.distribution import between, run_rows, value
 from reports.page import templates
 from reports.words import words
 
+VERDICTS = ("PASS", "FAIL", "INVALID")
 COLUMNS = ("rto_s", "interruption_s", "unprotected_s", "availability")
 
 
@@ -17,7 +18,8 @@ def league_page(found: League, *, language: str = "en") -> str:
     """One page, from the table alone."""
     text = words(language)
     view: dict[str, Any] = {
-        "t": text, "league": found, "columns": COLUMNS, "figures": figures, "run_rows": lambda cell: run_rows(cell.runs),
+        "t": text, "league": found, "verdicts": VERDICTS, "columns": COLUMNS, "figures": figures,
+        "run_rows": lambda cell: run_rows(cell.runs),
         "thin": any(cell.thin for cell in found.cells), "runs": sum(len(cell.runs.runs) for cell in found.cells),
     }  # fmt: skip
     return templates().get_template("league.html.j2").render(view)

@@ -537,9 +537,7 @@ class Cluster:
 
     def _checkpoint_arrives(self, node: str) -> None:
         """A checkpoint of the primary that a copy has replayed, and made one of its own from."""
-        state = self.state(node)
-        if state is None:
-            raise ClusterError(f"the scrub of {node} needs its database: it does not answer")
+        state = wait_for(lambda: self.state(node), within_s=10, what=f"an answer of {node}, whose disk is to be read")
         if not state.in_recovery:
             return
         primary = self.wait_primary(within_s=10).name

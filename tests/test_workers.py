@@ -66,6 +66,8 @@ def test_four_ledgers_come_home_whole_through_failures(standin: Standin, tmp_pat
     assert {one.worker: one.recorded for one in counts.workers} == {one.worker: one.locust_requests for one in counts.workers}
     assert {one.worker: one.recorded for one in counts.workers} == own
     assert {row["key"].split("-")[2] for row in rows} == {str(n) for n in range(8)}
+    assert counts.started_ns <= min(int(row["sent_ns"]) for row in rows)
+    assert counts.stopped_ns >= max(int(row["done_ns"]) for row in rows)
     seen = arrivals(standin)
     assert set(seen.values()) == {1}
     assert set(seen) <= {row["key"] for row in rows}

@@ -18,7 +18,8 @@ from baked import DATA, as_postgres, copy_baked, first_start, own, wait_for
 BIN = pathlib.Path("/usr/lib/postgresql/17/bin")
 PRIMARY_WITHIN_S = 60
 TIMELINE = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int"
-KEEPALIVE = "keepalives_idle=2 keepalives_interval=1 keepalives_count=3 connect_timeout=2"
+# A copy that dials the primary honours no connect_timeout: without tcp_user_timeout a silent host keeps it for two minutes.
+KEEPALIVE = "keepalives_idle=2 keepalives_interval=1 keepalives_count=3 connect_timeout=2 tcp_user_timeout=2000"
 MOVED = DATA / "upstream"
 REBUILD = DATA / "rebuild"
 
