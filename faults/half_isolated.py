@@ -17,8 +17,8 @@ class HalfIsolated(Stroke):
     """`node` is a database, or "primary": whoever the databases say it is when the fault is prepared.
 
     What its peers send to it, and what it sends to its store, is dropped where it is sent. A monitor is both: it dials, and
-    is dialled. Across centers all that is dialled passes a link and comes from the link's address, so only the one who dials can be
-    told apart: copies dial the primary, and it dials the store.
+    is dialled. Across centers all that is dialled passes a link and comes from the link's address, so only the one who dials can
+    be told apart: copies dial the primary, and it dials the store.
     """
 
     def __init__(self, node: str) -> None:

@@ -32,7 +32,7 @@ RECORDS = "pg_auto_failover"  # the monitor's database
 COPY = "pgautofailover_standby_"  # and its number: what a copy calls itself at its primary
 UNHEALTHY_MS, DEMOTE_MS, CHECK_MS = 3000, 3000, 500  # by default 20 s, 30 s and 5 s
 PARTITION_S = 3  # a primary that hears neither monitor nor copy for longer stops; by default 20 s
-LOG = {
+LOG: dict[str, str | int] = {
     "logging_collector": "on",
     "log_directory": "/var/log/drillbook",
     "log_filename": "server.log",
@@ -65,9 +65,7 @@ class PgAutoFailover(ByHand):
             raise ValueError(f"group {group.name}: pg-auto-failover expects one node of kind {MONITOR}; seen {seen}")
         wanted, copies = topology.settings["synchronous_node_count"], len(names(topology, group)) - 1
         if copies <= wanted and topology.settings["synchronous"] != "off":
-            raise ValueError(
-                f"group {group.name}: pg-auto-failover expects more copies than must confirm, {wanted}; seen {copies}"
-            )
+            raise ValueError(f"group {group.name}: pg-auto-failover expects more than {wanted} copies; seen {copies}")
 
     def program(self, addresses: Addresses, node: Node) -> Program:
         topology, group = addresses.topology, addresses.topology.group(node.group)
@@ -110,9 +108,8 @@ class PgAutoFailover(ByHand):
         deadline = time.monotonic() + within_s
         topology, s = cluster.topology, cluster.topology.settings
         wait_for(lambda: self.settled(cluster, group), within_s=within_s, what="a primary, and every copy beside it", every_s=0.2)
-        if numbers := misnumbered(
-            self.copy_names(topology, group), ask(cluster, group, "SELECT nodeid, nodename FROM pgautofailover.node")
-        ):
+        rows = ask(cluster, group, "SELECT nodeid, nodename FROM pgautofailover.node")
+        if numbers := misnumbered(self.copy_names(topology, group), rows):
             raise ClusterError(f"servers registered in another order than expected: {numbers}")
         if s["synchronous"] == "off":
             return
@@ -162,12 +159,8 @@ class PgAutoFailover(ByHand):
     def candidates(self, cluster: Cluster, primary: str) -> list[str]:
         """Copies that are settled, beside a primary that is: the monitor refuses others."""
         group = cluster.topology.group_of(primary)
-        rows = ask(
-            cluster,
-            group,
-            "SELECT nodename, goalstate::text FROM pgautofailover.node WHERE goalstate = reportedstate AND health = 1",
-        )
-        seen = dict(rows)
+        settled = "SELECT nodename, goalstate::text FROM pgautofailover.node WHERE goalstate = reportedstate AND health = 1"
+        seen = dict(ask(cluster, group, settled))
         return sorted(n for n, state in seen.items() if state == "secondary") if seen.get(primary) == "primary" else []
 
     # What people tell it

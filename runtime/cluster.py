@@ -589,6 +589,7 @@ sed -n '/checkpoint starting: end-of-recovery/,$ s/.*redo lsn=\\([0-9A-F/]*\\).*
 echo ROWS
 cat /tmp/payments.csv"""
         name = f"{self.standing.prefix}-autopsy-{node}"
+        disk = program(self.addresses, self.topology.node(node)).volume or DATA_DIRECTORY
         output = self.client.containers.run(
             self.standing.node_image,
             ["shell", "setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups", "sh", "-c", script],
@@ -597,7 +598,7 @@ cat /tmp/payments.csv"""
             network_mode="none",
             tmpfs={"/tmp": "exec,mode=1777"},  # the copy's writes must not hold up the disk on which customers are paying
             labels=engine.labels(self.run_id, self.standing.directory),
-            volumes={self.volume_name(node): {"bind": program(self.addresses, self.topology.node(node)).volume, "mode": "ro"}},
+            volumes={self.volume_name(node): {"bind": disk, "mode": "ro"}},
             stderr=False,
         )
         head, _, rows = output.partition(b"ROWS\n")
