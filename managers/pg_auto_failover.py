@@ -194,7 +194,9 @@ def monitor_of(topology: Topology, group: Group) -> str:
 
 
 def uri(topology: Topology, group: Group) -> str:
-    return f"postgres://autoctl_node@{monitor_of(topology, group)}:{KINDS[MONITOR].port}/{RECORDS}"
+    """For libpq. A keeper that is cut off in the midst of a question would wait for its answer as long as the kernel does."""
+    patience = "connect_timeout=2&keepalives_idle=1&keepalives_interval=1&keepalives_count=2&tcp_user_timeout=2000"
+    return f"postgres://autoctl_node@{monitor_of(topology, group)}:{KINDS[MONITOR].port}/{RECORDS}?{patience}"
 
 
 def records(cluster: Cluster, group: Group) -> Database:

@@ -207,7 +207,7 @@ def test_a_monitor_decides_from_outside_the_city_and_tells_its_servers_apart_by_
     assert told["HBA"].startswith("host pg_auto_failover autoctl_node 198.18.0.0/15 trust\n")
     servers = [n.name for n in topology.members(city.name)]
     assert [programs[name].environment["PLACE"] for name in servers] == ["0", "1", "2", "3"]
-    assert all(programs[name].environment["MONITOR"].endswith("@dc3-monitor:5432/pg_auto_failover") for name in servers)
+    assert all(programs[name].environment["MONITOR"].endswith("&tcp_user_timeout=2000") for name in servers)
     # Who must confirm, pg_autoctl says; its state stands beside the data directory, on the disk that outlives a power loss.
     assert all("synchronous_standby_names" not in programs[name].environment["CONFIG"] for name in servers)
     assert {programs[name].volume for name in servers} == {"/var/lib/postgresql"}
