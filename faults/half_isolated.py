@@ -7,7 +7,7 @@ from typing import Any
 from faults.model import Stroke, proof_of_cut
 from runtime.cluster import Cluster
 from runtime.staged import Deferred, Staged
-from topologies.kinds import DATABASE, STORE
+from topologies.kinds import DATABASE, MONITOR, STORE
 from topologies.model import Effect, Proof, Topology
 
 PRIMARY = "primary"
@@ -16,9 +16,9 @@ PRIMARY = "primary"
 class HalfIsolated(Stroke):
     """`node` is a database, or "primary": whoever the databases say it is when the fault is prepared.
 
-    What its peers send to it, and what it sends to its store, is dropped where it is sent. Across centers all that is dialled
-    passes a link and comes from the link's address, so only the one who dials can be told apart: copies dial the primary, and it
-    dials the store.
+    What its peers send to it, and what it sends to its store, is dropped where it is sent. A monitor is both: it dials, and
+    is dialled. Across centers all that is dialled passes a link and comes from the link's address, so only the one who dials can
+    be told apart: copies dial the primary, and it dials the store.
     """
 
     def __init__(self, node: str) -> None:
@@ -35,8 +35,10 @@ class HalfIsolated(Stroke):
         if node.kind != DATABASE:
             raise ValueError(f"HalfIsolated: expected a database; seen {node.name}, a {node.kind}")
         peers = [other.name for other in topology.members(node.group) if other != node]
-        stores = [other.name for other in topology.members(node.group, STORE)]
-        return Effect(cut=(*(f"{peer}->{node.name}" for peer in peers), *(f"{node.name}->{store}" for store in stores)))
+        monitors = [other.name for other in topology.members(node.group, MONITOR)]
+        stores = [*(other.name for other in topology.members(node.group, STORE)), *monitors]
+        dialling = [f"{other}->{node.name}" for other in (*peers, *monitors)]
+        return Effect(cut=(*dialling, *(f"{node.name}->{store}" for store in stores)))
 
     def undo(self) -> str:
         return f"remove the rules that drop packets between {self.target} and its peers, and from it to its store"

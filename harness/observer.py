@@ -63,7 +63,7 @@ class Observer:
             asked = time.monotonic_ns()
             state, error = None, ""
             try:
-                state = database.state(within_s=SAMPLE_WITHIN_S)
+                state = database.state(within_s=SAMPLE_WITHIN_S).named(self.cluster.copy_names)
             except psycopg.Error as failure:
                 error = " ".join(str(failure).split())[:200]
             self.record(node, asked, time.monotonic_ns(), state, error)

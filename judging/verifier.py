@@ -1704,15 +1704,18 @@ def promoted_over(run: Run, committed: Sequence[int]) -> Iterator[str]:
     """What was committed between what a promoted database had received last and its promotion."""
     begins = run.baseline[0] if run.baseline else 0
     for node in run.databases:
-        last, lines = None, run.logs.get(node, [])
+        last, start, lines = None, None, run.logs.get(node, [])
         selected = [t for t, _, line in lines if "selected new timeline ID" in line]
         for t, _, line in lines:
-            if found := re.search(r"last completed transaction was at log time (\S+ \S+)", line):
+            if "LOG:  starting PostgreSQL" in line:  # what it got since then it tells, or it got nothing
+                last, start = None, t + CLOCKS
+            elif found := re.search(r"last completed transaction was at log time (\S+ \S+)", line):
                 try:
                     last = run.clock.at(wall_ns(found[1]))
                 except Damaged:
                     yield f"{node}: {line!r}"
             elif "selected new timeline ID" in line:
+                last, start = start if last is None else last, None
                 if last is None and t > begins:
                     yield f"the log of {node} does not tell what it had received when it was promoted"
                 elif last is not None and bisect_left(committed, t) > bisect_right(committed, last):

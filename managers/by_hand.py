@@ -7,7 +7,7 @@ Who must confirm a commit is a fixed list: where too few of it are there, paymen
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from runtime.addresses import Addresses
@@ -52,6 +52,10 @@ class ByHand:
             "UPSTREAM": found_at(topology, group, node),
         }
         return Program(("server",), environment, volume=DATA_DIRECTORY)
+
+    def copy_names(self, topology: Topology, group: Group) -> Mapping[str, str]:
+        del topology, group
+        return {}
 
     def primary_check(self, topology: Topology) -> PrimaryCheck:
         del topology

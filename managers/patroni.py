@@ -6,7 +6,7 @@ import contextlib
 import http.client
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -50,6 +50,10 @@ class Patroni:
         topology = addresses.topology
         group = topology.group(node.group)
         return store(topology, node) if node.kind == STORE else database(topology, group, node)
+
+    def copy_names(self, topology: Topology, group: Group) -> Mapping[str, str]:
+        del topology, group
+        return {}
 
     def primary_check(self, topology: Topology) -> PrimaryCheck:
         del topology

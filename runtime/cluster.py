@@ -34,7 +34,7 @@ from runtime.files import HeldFile, OpenFile, RemoteFile
 from runtime.machine import Machine
 from runtime.manager import Manager, manager_of
 from runtime.netfilter import NetfilterError
-from runtime.nodes import DOOR_COMMAND_PORT
+from runtime.nodes import DOOR_COMMAND_PORT, program
 from runtime.staged import Cut, Deferred, Staged, StagedError
 from topologies.kinds import DATA_DIRECTORY, DATABASE, KINDS, STORE
 from topologies.model import Center, Moment, Node, Topology
@@ -88,6 +88,8 @@ class Cluster:
     def __init__(self, topology: Topology, standing: Standing) -> None:
         self.topology = topology
         self.standing = standing
+        # Nodes by what their databases call themselves at the primary, where that is not the node's name.
+        self.copy_names = {k: n for g in topology.groups for k, n in manager_of(g).copy_names(topology, g).items()}
         self.run_id = standing.run_id
         self.addresses = Addresses(topology, {name: IPv4Network(net) for name, net in standing.networks.items()})
         self.door_url = f"http://127.0.0.1:{standing.door_port}"
@@ -153,7 +155,7 @@ class Cluster:
             self.database(node).close()
             return None
         try:
-            return self.database(node).state()
+            return self.database(node).state().named(self.copy_names)
         except psycopg.Error:
             return None
 
@@ -585,6 +587,7 @@ sed -n '/checkpoint starting: end-of-recovery/,$ s/.*redo lsn=\\([0-9A-F/]*\\).*
 echo ROWS
 cat /tmp/payments.csv"""
         name = f"{self.standing.prefix}-autopsy-{node}"
+        disk = program(self.addresses, self.topology.node(node)).volume or DATA_DIRECTORY
         output = self.client.containers.run(
             self.standing.node_image,
             ["shell", "setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups", "sh", "-c", script],
@@ -593,7 +596,7 @@ cat /tmp/payments.csv"""
             network_mode="none",
             tmpfs={"/tmp": "exec,mode=1777"},  # the copy's writes must not hold up the disk on which customers are paying
             labels=engine.labels(self.run_id, self.standing.directory),
-            volumes={self.volume_name(node): {"bind": DATA_DIRECTORY, "mode": "ro"}},
+            volumes={self.volume_name(node): {"bind": disk, "mode": "ro"}},
             stderr=False,
         )
         head, _, rows = output.partition(b"ROWS\n")

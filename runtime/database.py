@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import select
 import time
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import psycopg
@@ -72,6 +73,14 @@ class DatabaseState:
     replay_lsn: int | None
     sync_names: str
     replication: list[dict[str, Any]]
+
+    def named(self, names: Mapping[str, str]) -> DatabaseState:
+        """The same with nodes' names, where copies call themselves otherwise: in `replication`, and in `sync_names`, quoted."""
+        if not names:
+            return self
+        listed = re.sub(r'"?\b(\w+)\b"?', lambda m: f'"{names[m[1]]}"' if m[1] in names else m[0], self.sync_names)
+        copies = sorted(({**r, "name": names.get(r["name"], r["name"])} for r in self.replication), key=lambda r: str(r["name"]))
+        return replace(self, sync_names=listed, replication=copies)
 
     def streams_to(self, node: str) -> bool:
         return any(r["name"] == node and r["state"] == "streaming" for r in self.replication)

@@ -63,6 +63,9 @@ class Manager(Protocol):
     def program(self, addresses: Addresses, node: Node) -> Program:
         """What a database, or a member of the manager's store, runs."""
 
+    def copy_names(self, topology: Topology, group: Group) -> Mapping[str, str]:
+        """Nodes by what their databases call themselves at the primary (`application_name`), where that is not their name."""
+
     def primary_check(self, topology: Topology) -> PrimaryCheck:
         """What a balancer asks to find the primary."""
 

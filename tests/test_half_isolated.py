@@ -29,6 +29,11 @@ def test_where_people_decide_there_is_no_store_to_cut() -> None:
     }
 
 
+def test_a_monitor_neither_asks_nor_is_told() -> None:
+    cut = HalfIsolated("dc1-a").effect(two_region_three_center(manager="pg-auto-failover")).cut
+    assert set(cut) == {"dc1-b->dc1-a", "dc2-a->dc1-a", "dc2-b->dc1-a", "dc3-monitor->dc1-a", "dc1-a->dc3-monitor"}
+
+
 @pytest.mark.parametrize("node", ["dc1-haproxy", "dc2-etcd"])
 def test_only_a_database_is_cut_so(node: str) -> None:
     with pytest.raises(ValueError, match=f"expected a database; seen {node}"):

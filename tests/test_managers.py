@@ -22,12 +22,14 @@ from drills.center_loss import test_center_loss as center_loss
 from harness.rehearsal import rehearse
 from judging.evidence import PlannedStep
 from judging.protection import demanded
+from managers.pg_auto_failover import misnumbered
 from runtime import images, nodes
 from runtime.addresses import DOOR, Addresses
+from runtime.database import DatabaseState
 from runtime.manager import check_managers, manager_of, managers
 from runtime.server import asked_by_sql, synchronous_list
 from topologies import catalogue
-from topologies.kinds import BALANCER, DATABASE, STORE, WATCHER
+from topologies.kinds import BALANCER, DATABASE, MONITOR, STORE, WATCHER
 from topologies.model import Topology
 from topologies.two_region_three_center import two_region_three_center
 
@@ -191,3 +193,47 @@ def test_the_watcher_takes_the_key_from_a_primary_that_does_not_answer_and_from_
     (told,) = store.told
     assert told["compare"][0]["modRevision"] == "7"
     assert base64.b64decode(told["success"][0]["requestDeleteRange"]["key"]) == b"/service/bank/leader"
+
+
+def test_a_monitor_decides_from_outside_the_city_and_tells_its_servers_apart_by_number() -> None:
+    topology = two_region_three_center(manager="pg-auto-failover")
+    city, remote = topology.groups
+    assert (remote.manager, topology.nodes(STORE), topology.nodes(WATCHER)) == ("by-hand", (), ())
+    (monitor,) = topology.nodes(MONITOR)
+    assert topology.center_of(monitor.name).name == "dc3"
+    programs = {n.name: nodes.program(addresses_of(topology), n) for n in topology.nodes() if n.group == city.name}
+    told = programs[monitor.name].environment
+    assert "pgautofailover.node_considered_unhealthy_timeout = '3000'\n" in told["CONFIG"]
+    assert told["HBA"].startswith("host pg_auto_failover autoctl_node 198.18.0.0/15 trust\n")
+    servers = [n.name for n in topology.members(city.name)]
+    assert [programs[name].environment["PLACE"] for name in servers] == ["0", "1", "2", "3"]
+    assert all(programs[name].environment["MONITOR"].endswith("&tcp_user_timeout=2000") for name in servers)
+    # Who must confirm, pg_autoctl says; its state stands beside the data directory, on the disk that outlives a power loss.
+    assert all("synchronous_standby_names" not in programs[name].environment["CONFIG"] for name in servers)
+    assert {programs[name].volume for name in servers} == {"/var/lib/postgresql"}
+    assert manager_of(city).copy_names(topology, city)["pgautofailover_standby_3"] == "dc2-a"
+    fewer = tuple(replace(c, nodes=tuple(n for n in c.nodes if n.kind != MONITOR)) for c in topology.centers)
+    with pytest.raises(ValueError, match="pg-auto-failover expects one node of kind monitor; seen none"):
+        check_managers(replace(topology, centers=fewer))
+    with pytest.raises(ValueError, match="pg-auto-failover expects more than 3 copies; seen 3"):
+        check_managers(two_region_three_center(manager="pg-auto-failover", synchronous_node_count=3))
+
+
+def test_copies_with_names_of_their_own_are_told_by_their_nodes() -> None:
+    topology = two_region_three_center(manager="pg-auto-failover")
+    names = manager_of(topology.groups[0]).copy_names(topology, topology.groups[0])
+    copies = [{"name": f"pgautofailover_standby_{n}", "state": "streaming", "sync_state": "quorum"} for n in (4, 2)]
+    listed = "ANY 2 (pgautofailover_standby_2, pgautofailover_standby_3, pgautofailover_standby_40)"
+    said = DatabaseState(False, 1, 10, None, listed, [{"name": "dc3-a", "state": "streaming", "sync_state": "async"}, *copies])
+    told = said.named(names)
+    assert told.sync_names == 'ANY 2 ("dc1-b", "dc2-a", pgautofailover_standby_40)'
+    assert [copy["name"] for copy in told.replication] == ["dc1-b", "dc2-b", "dc3-a"]
+    assert told.streams_to("dc2-b")
+    assert demanded(told.sync_names) == (2, ["dc1-b", "dc2-a", "pgautofailover_standby_40"])
+    assert said.named({}) is said
+
+
+def test_numbers_that_are_not_the_places_are_told() -> None:
+    expected = {"pgautofailover_standby_1": "a", "pgautofailover_standby_2": "b"}
+    assert misnumbered(expected, [(2, "b"), (1, "a")]) == ""
+    assert misnumbered(expected, [(3, "b"), (1, "a")]) == "b is 3"

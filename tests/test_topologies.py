@@ -101,7 +101,7 @@ def with_node(node: Node) -> Topology:
         ),
         (
             lambda: with_node(Node("x", "oracle", "all")),
-            "node x: expected a kind of etcd, postgres, watcher, bank, haproxy; seen 'oracle'",
+            "node x: expected a kind of etcd, monitor, postgres, watcher, bank, haproxy; seen 'oracle'",
         ),
         (lambda: with_node(Node("x", DATABASE, "none")), "node x: expected a group of all; seen 'none'"),
         (lambda: changed(centers=linked(2).centers[:1] * 2), "center city-0 stands twice"),

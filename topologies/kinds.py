@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DATA_DIRECTORY = "/var/lib/postgresql/data"
-DATABASE, STORE, BALANCER, BANK, WATCHER = "postgres", "etcd", "haproxy", "bank", "watcher"
+DATABASE, STORE, BALANCER, BANK, WATCHER, MONITOR = "postgres", "etcd", "haproxy", "bank", "watcher", "monitor"
 LINKS_START = 30  # after the stores and a center's first database, which the rest waits for
 
 
@@ -32,6 +32,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind(STORE, port=2379, others=(2380,), start=10, state="/var/lib/etcd", asked="/version"),
+        Kind(MONITOR, port=5432, start=10, state="/var/lib/postgresql"),
         Kind(DATABASE, port=5432, start=40, first_start=20, state=DATA_DIRECTORY),
         Kind(WATCHER, port=8009, start=45, asked="/", says=(200, 503)),
         Kind(BANK, port=8080, start=50, asked="/ready", says=(200, 503)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from topologies.kinds import STORE, WATCHER
+from topologies.kinds import MONITOR, STORE, WATCHER
 
 # What a manager, the balancers and the door are given in every topology.
 COMMON: dict[str, Any] = {
@@ -36,7 +36,8 @@ STANDBY_SIDE = {
     "patroni-watched": "patroni",
 }  # who decides for a copy of another group; elsewhere people do
 BY_HAND = "by-hand"
-WATCHERS = {"patroni-watched": WATCHER}  # managers with a program that stands once, outside the centers whose loss is drilled
+# Managers with a program that stands once, outside the centers whose loss is drilled, and its kind of node.
+WATCHERS = {"patroni-watched": WATCHER, "pg-auto-failover": MONITOR}
 STORES = {"patroni": STORE, "patroni-watched": STORE}  # managers that keep a store of their own, and its kind of node
 SYNCHRONOUS = ("strict", "plain", "quorum", "off")
 NUMBER_MINIMUM = {"ttl_s": 20, "loop_wait_s": 1, "retry_timeout_s": 3}  # Patroni's own lower bounds

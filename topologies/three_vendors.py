@@ -30,7 +30,7 @@ def three_vendors(**changed: Any) -> Topology:
     manager = settings["manager"]
     kinds = (*([STORES[manager]] if manager in STORES else []), BALANCER, BANK)
 
-    watchers = [Node(f"{VENDORS[-1]}-watcher", WATCHERS[manager], GROUP)] if manager in WATCHERS else []
+    watchers = [Node(f"{VENDORS[-1]}-{WATCHERS[manager]}", WATCHERS[manager], GROUP)] if manager in WATCHERS else []
 
     def center(name: str) -> Center:
         nodes = [Node(f"{name}-{letter}", DATABASE, GROUP) for letter in "ab"]

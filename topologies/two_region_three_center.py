@@ -29,7 +29,7 @@ def two_region_three_center(**changed: Any) -> Topology:
     city, remote = float(settings["same_city_latency_ms"]), float(settings["remote_latency_ms"])
 
     stores = [STORES[manager]] if manager in STORES else []
-    watchers = [Node("dc3-watcher", WATCHERS[manager], CITY)] if manager in WATCHERS else []
+    watchers = [Node(f"dc3-{WATCHERS[manager]}", WATCHERS[manager], CITY)] if manager in WATCHERS else []
 
     def center(name: str, region: str, group: str, databases: str, *extra: Node) -> Center:
         nodes = [Node(f"{name}-{letter}", DATABASE, group) for letter in databases]

@@ -17,6 +17,7 @@ from judging.records import AutopsyDone
 
 # PostgreSQL tells this when a standby becomes a primary: the time of the last commit that it had received.
 LAST_RECEIVED = re.compile(r"last completed transaction was at log time (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?[+-]\d\d)")
+STARTED = "LOG:  starting PostgreSQL"  # one that received no commit since then tells of none when it becomes a primary
 TROUBLE_NS = 30 * SECOND_NS  # after a heal began, a bank that just got its copies back may still leave payments without an answer
 PROMOTED = re.compile(r"selected new timeline ID: (\d+)")
 
@@ -70,18 +71,22 @@ def committed_by_a_primary(case: Case) -> Iterator[str]:
 
 
 def _takeovers(case: Case) -> Iterator[tuple[str, int | None, int]]:
-    """Each promotion that a database's log tells: the node, its last received commit, and when it began to write.
+    """Each promotion that a database's log tells: the node, its last received commit (not later than its start, where it
+    tells of none since), and when it began to write.
 
     Times as the log says them, to the microsecond and the millisecond, less and more the grain of the clocks' pair.
     """
     for node in case.databases:
         received: int | None = None
+        started: int | None = None
         for t_ns, words in case.log(node):
-            if last := LAST_RECEIVED.search(words):
+            if STARTED in words:
+                received, started = None, t_ns + CLOCK_NS
+            elif last := LAST_RECEIVED.search(words):
                 received = case.at_ns(wall_ns(f"{last[1]}:00")) + 1000
             elif PROMOTED.search(words):
-                yield node, received, t_ns - CLOCK_NS
-                received = None
+                yield node, started if received is None else received, t_ns - CLOCK_NS
+                received = started = None
 
 
 def dead_disks_and_ledgers(case: Case) -> Iterator[str]:

@@ -128,6 +128,9 @@ def leaders_wrote_it_down(case: Case) -> Iterator[str]:
         ):
             yield f"events.jsonl names {node} the new primary at {case.since_start(t_ns)}; logs/{node}.log has no promotion then."
     from_ns = case.baseline.from_ns if case.baseline is not None else 1 << 62
+    # One that came back as a copy and is promoted again is named again, after nobody was.
+    every = [(e.t_ns, d.node) for e, d in case.records.of("primary", Primary)]
+    changes += [(t_ns, node) for (_, before), (t_ns, node) in pairwise(every) if before is None and node is not None]
     for node in case.databases:
         for at, words in case.log(node):
             if at < from_ns or not TOOK_OVER.search(words):

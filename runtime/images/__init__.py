@@ -66,6 +66,7 @@ NODE_FILES = (
     "repmgr-promote",
     "repmgr-follow",
     "watcher-node",
+    "autofailover-node",
 )
 
 

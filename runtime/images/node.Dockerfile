@@ -7,7 +7,7 @@ RUN printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod +x /usr/sbin
  && mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf \
  && apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends \
-      postgresql-17 postgresql-17-repmgr repmgr patroni python3-etcd etcd-server etcd-client haproxy \
+      postgresql-17 postgresql-17-repmgr repmgr postgresql-17-auto-failover pg-auto-failover-cli patroni python3-etcd etcd-server etcd-client haproxy \
       python3-uvicorn python3-uvloop python3-httptools python3-starlette python3-asyncpg \
       nftables iproute2 iputils-ping procps util-linux \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
@@ -23,6 +23,6 @@ RUN install -d -o postgres -g postgres /opt/drillbook/baked /var/lib/postgresql/
       psql -h /tmp -q -t -c "SELECT pg_switch_wal()" -c checkpoint >/dev/null; \
       $bin/pg_ctl -D $data -w -s -m fast stop; rm -f /tmp/bake.log' \
  && chmod 700 /opt/drillbook/baked /var/lib/postgresql/data
-COPY bank.py baked.py server.py run-node patroni-node server-node repmgr-node repmgr-promote repmgr-follow watcher-node /opt/drillbook/
+COPY bank.py baked.py server.py run-node patroni-node server-node repmgr-node repmgr-promote repmgr-follow watcher-node autofailover-node /opt/drillbook/
 RUN chmod 755 /opt/drillbook/*-node /opt/drillbook/repmgr-*
 ENTRYPOINT ["/opt/drillbook/run-node"]

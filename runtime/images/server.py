@@ -73,16 +73,23 @@ def forget(name):
     automatic.write_text("".join(line for line in automatic.read_text().splitlines(True) if not line.startswith(name)))
 
 
+def copy_anew():
+    """Throws the data directory away, and makes it from the primary that is found at UPSTREAM."""
+    kept = MOVED.read_text() if MOVED.exists() else None
+    for child in DATA.iterdir():
+        shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+    if not run(BIN / "pg_basebackup", "-d", f"{source()} user=replicator", "-D", DATA, "-X", "stream", "-c", "fast"):
+        sys.exit("no new copy could be made")
+    if kept is not None:
+        MOVED.write_text(kept)
+    (DATA / "standby.signal").touch()
+    own()
+
+
 def follow():
     primary = wait_for(lambda: ask_primary(TIMELINE), f"a primary at {source()}", every_s=0.2, within_s=PRIMARY_WITHIN_S)
     if primary and REBUILD.exists():
-        kept = MOVED.read_text() if MOVED.exists() else None
-        for child in DATA.iterdir():
-            shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
-        if not run(BIN / "pg_basebackup", "-d", f"{source()} user=replicator", "-D", DATA, "-X", "stream", "-c", "fast"):
-            sys.exit("no new copy could be made")
-        if kept is not None:
-            MOVED.write_text(kept)
+        copy_anew()
     elif primary and primary != timeline():
         for name in ("postmaster.pid", "standby.signal"):  # the recovery that comes before a rewind is no standby's
             (DATA / name).unlink(missing_ok=True)
