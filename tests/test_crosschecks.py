@@ -16,6 +16,8 @@ import pytest
 
 from judging.columns import KeyBook
 from judging.crosschecks import bank, contradictions
+from judging.crosschecks.bank import _takeovers
+from judging.crosschecks.case import CLOCK_NS, SECOND_NS, wall_ns
 from judging.crosschecks.nodes import _not_writing, _sampled
 from judging.crosschecks.schedule import AMOUNT_MINOR_MAX, _Draws
 from judging.crosschecks.standing import TextBook
@@ -203,3 +205,32 @@ def test_what_an_earlier_fault_left_without_an_answer_is_not_the_next_ones() -> 
     assert bank._troubled(case, later, done_ns).tolist() == [False, True, True, True, False, False, False, False, False]
     assert bank._troubled(case, last, done_ns).tolist() == [False, True, True, True, False, False, True, True, True]
     assert not bank._troubled(case, first, done_ns).any()
+
+
+STARTS, RECEIVED, SELECTED = (
+    "LOG:  starting PostgreSQL 17.5",
+    "LOG:  last completed transaction was at log time 2026-01-15 02:00:20.000000+00",
+    "LOG:  selected new timeline ID: 2",
+)
+
+
+@pytest.mark.parametrize(
+    ("lines", "received"),
+    [
+        ([STARTS, RECEIVED, SELECTED], 20_000_001_000),
+        (
+            [RECEIVED, STARTS, SELECTED],
+            11_000_000_000 + CLOCK_NS,
+        ),  # what it had received before it was started again is no word on now
+        ([STARTS, SELECTED], 10_000_000_000 + CLOCK_NS),  # it received nothing since it started
+        ([SELECTED], None),
+    ],
+)
+def test_a_promotion_right_after_a_start_received_nothing_since(lines: list[str], received: int | None) -> None:
+    """The start stands for the last commit that it had received, later by the clocks' grain at most."""
+    log = [((10 + n) * SECOND_NS, words) for n, words in enumerate(lines)]
+    zero = wall_ns("2026-01-15 02:00:00+00:00")
+    case: Any = SimpleNamespace(databases=["dc1-a"], log=lambda _: log, at_ns=lambda at: at - zero)
+    ((node, seen, at),) = _takeovers(case)
+    assert (node, seen) == ("dc1-a", received)
+    assert at == (9 + len(lines)) * SECOND_NS - CLOCK_NS
