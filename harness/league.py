@@ -57,10 +57,10 @@ def table(drills: Sequence[Drill], options: Options, names: Sequence[str], runs:
     for directory in all_runs(runs):
         try:
             plan = json.loads((directory / "plan.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        place = (str(plan.get("drill")), str(manager_of_plan(plan)))
-        if place in rows and _of_plan(plan) == wanted[place[0]]:
+            place, asked = (str(plan["drill"]), str(manager_of_plan(plan))), _of_plan(plan)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # a plan that is damaged says neither whose run it is nor of what
+        if place in rows and asked == wanted[place[0]]:
             rows[place].append(row(directory))
     first = drills[0].topology(**options.settings)
     return league(rows, topology=first.name, settings=first.settings, managers=names)

@@ -598,7 +598,7 @@ def _check_workers(records: Records) -> None:
     told = {one.worker: one for one in count.workers or ()}
     if planned is None and count.workers is None:
         return
-    if list(told) != list(range(planned or 0)) or len(told) != len(count.workers or ()):
+    if planned is None or list(told) != list(range(planned)) or len(told) != len(count.workers or ()):
         seen = ", ".join(str(one.worker) for one in count.workers or ()) or "none"
         records.doubt(f"ledger.json: expected the counts of {planned or 0} workers, each once and in order; seen {seen}.")
         return

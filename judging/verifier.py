@@ -662,7 +662,7 @@ def check_workers(run: Run, locust: list[Payment], count: Data) -> None:
     planned, told = run.load.get("workers"), count.get("workers")
     if planned is None and told is None:
         return
-    if told is None or not fits(told, [OF_A_WORKER]) or [one["worker"] for one in told] != list(range(planned or 0)):
+    if not planned or told is None or not fits(told, [OF_A_WORKER]) or [one["worker"] for one in told] != list(range(planned)):
         run.doubts.append(f"customers: not the counts of {planned} workers")
         return
     rows, pattern = Counter[int](), re.compile(r"-c-(\d{1,6})-\d{7}$")

@@ -76,6 +76,9 @@ def test_the_table_takes_all_runs_of_the_same_settings_and_no_other(tmp_path: Pa
             plan["load"]["customers"] = 80
         (directory / "plan.json").write_text(json.dumps(plan))
         (directory / "verdict.json").unlink(missing_ok=True)
+    for number, damaged in enumerate(("{", "[]", '{"drill": "center-loss", "topology": {"groups": [{"manager": "patroni"}]}}')):
+        (runs / "center-loss" / f"damaged-{number}").mkdir()
+        (runs / "center-loss" / f"damaged-{number}" / "plan.json").write_text(damaged)
     found = league.table([DRILL], Options(runs=runs), ["patroni", "by-hand", "repmgr"], runs)
     assert {cell.manager: [row.run for row in cell.runs.runs] for cell in found.cells} == {
         "patroni": ["20260110T020000Z"], "by-hand": ["20260112T020000Z"],

@@ -92,6 +92,15 @@ def test_counts_of_workers_that_differ_are_a_doubt(lie: Callable[[dict[str, Any]
     assert [r for r in verdict_of(directory).reasons if r.startswith("Worker 0 ") or "the counts of 4 workers" in r]
 
 
+@pytest.mark.parametrize("workers", [[], [{"worker": 0, "recorded": 1, "reads": 0, "locust_requests": 1}]])
+def test_counts_of_workers_that_nobody_planned_are_a_doubt(workers: list[dict[str, int]], tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run", CENTER_LOSS)
+    with Forger(directory) as run:
+        run.edit_json("ledger.json", lambda counts: counts.update(workers=workers))
+    assert both(directory) == "INVALID"
+    assert [r for r in verdict_of(directory).reasons if "the counts of 0 workers" in r]
+
+
 @pytest.mark.parametrize(
     ("load", "said"),
     [
