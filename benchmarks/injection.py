@@ -30,7 +30,7 @@ from faults.node_killed import NodeKilled
 from faults.planned_switchover import PlannedSwitchover
 from faults.power_loss import CenterPowerLoss, RegionLoss
 from harness import runbooks
-from harness.watcher import Watcher
+from harness.watcher import watcher
 from runtime import engine, images, startup
 from runtime.cluster import Cluster, ClusterError
 from runtime.database import wait_for
@@ -89,13 +89,13 @@ def standing() -> Iterator[Cluster]:
     client, run_id = engine.connect(), f"benchmark-injection-{time.time_ns()}"
     with tempfile.TemporaryDirectory() as directory:
         found = images.ensure(client, print)
-        watcher, left = Watcher(run_id, log=Path(directory) / "harness.log"), True
+        guard, left = watcher(run_id, log=Path(directory) / "harness.log"), True
         try:
             topology = two_region_three_center()
             yield startup.start(topology, found, run_id=run_id, directory=Path(directory), progress=lambda _: None).cluster
         finally:
             left = bool(engine.remove_for_good(client, run_id))
-            watcher.release(done=not left)
+            guard.release(done=not left)
 
 
 def redundant_again(cluster: Cluster) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.watcher import Watcher
+from harness.companion import Companion
+from harness.watcher import watcher
 from runtime.cluster import Cluster
 from runtime.images import Images
 
@@ -30,7 +31,7 @@ class Ground:
         self.runs = 0  # that began on this topology
         self.run_id = ""  # in the labels: of the run that started the topology
         self.place = Path()  # in the labels: where that run's, or the newest cycle's, records are
-        self._watcher: Watcher | None = None
+        self._watcher: Companion | None = None
         self._directory = Path()
 
     @property
@@ -44,7 +45,7 @@ class Ground:
         if self._watcher is None:
             self.run_id, self.runs = run_id, 1
             self.place = directory.parent / f".standing-{run_id}" if self.shared else directory
-            self._watcher = Watcher(run_id, log=directory / "harness.log")
+            self._watcher = watcher(run_id, log=directory / "harness.log")
         if self.shared:
             if self.stands:
                 (directory / STANDING).write_text((old / STANDING).read_text(encoding="utf-8"), encoding="utf-8")
@@ -71,9 +72,9 @@ class Ground:
     def leave(self, *, gone: bool) -> None:
         """The topology is gone, or kept for hands; else the watcher goes on removing it."""
         self.cluster, self.home = None, None
-        watcher, self._watcher = self._watcher, None
-        if watcher is not None:
-            watcher.release(done=gone)
+        held, self._watcher = self._watcher, None
+        if held is not None:
+            held.release(done=gone)
         if self.shared and gone and not (self._directory / STANDING).exists():
             with contextlib.suppress(OSError):
                 self.place.unlink(missing_ok=True)

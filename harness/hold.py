@@ -17,7 +17,9 @@ import psycopg
 import faults
 import topologies
 from harness import environment, leftovers
-from harness.watcher import Watcher
+from harness.companion import Companion
+from harness.lease import lease
+from harness.watcher import watcher
 from judging.errors import BadInput, CouldNotStart, CouldNotTell
 from judging.evidence import wall_now
 from runtime import engine, images, startup
@@ -64,13 +66,13 @@ def stand_up(name: str, settings: dict[str, str], *, runs: Path, port: int, prog
         directory.mkdir(parents=True)
         run_id = f"by-hand-{stamp}-{secrets.token_hex(2)}"
         # Removes what was made, should this process die or be interrupted before all stands.
-        watcher, stands = Watcher(run_id, log=directory / "harness.log"), False
+        guard, stands = watcher(run_id, log=directory / "harness.log"), False
         try:
             started = startup.start(topology, found, run_id=run_id, directory=directory, door_port=port, progress=progress)
             stands = True
             return started.cluster
         finally:
-            watcher.release(done=stands)
+            guard.release(done=stands)
     except (engine.EngineError, images.ImageError, ClusterError, LinkError, *engine.REFUSALS) as error:
         raise CouldNotStart(str(error)) from error
 
@@ -210,8 +212,40 @@ def inject_by_hand(name: str, target: str, *, for_s: float | None, run_id: str |
         effect=effect.to_json(),
         undo=fault.undo(),
     )
+    # Keeps our word should we be killed before the time is over.
+    kept = None if for_s is None else lease(cluster.run_id, identity, log=directory / "harness.log")
+    try:
+        until_ns = put_in(cluster, directory, identity, fault, for_s=for_s, kept=kept, say=say)
+        if until_ns is None:
+            say(f"{name} on {fault.target} is in; heal it with 'drillbook heal'")
+            return
+        say(f"{name} on {fault.target} is in for {for_s:g} s (Ctrl-C heals at once)")
+        try:
+            time.sleep(max(0.0, (until_ns - time.monotonic_ns()) / 1e9))
+        finally:
+            heal_one(cluster, directory, identity, fault, say)
+    finally:
+        if kept is not None:
+            kept.release(done=identity not in [one["id"] for one in active_faults(directory)])
+
+
+def put_in(
+    cluster: Cluster,
+    directory: Path,
+    identity: str,
+    fault: faults.Fault,
+    *,
+    for_s: float | None,
+    kept: Companion | None,
+    say: Say,
+) -> int | None:
+    """Injects a fault and reads its proof; one that fails, or can't be proved, is healed at once. Returns until when it is in."""
+    name, until_ns = type(fault).__name__, None
     try:
         fault.inject(cluster)
+        if for_s is not None and kept is not None:
+            until_ns = time.monotonic_ns() + int(for_s * 1e9)
+            kept.say(f"until {until_ns}")
         proof = fault.proof(cluster)
     except BaseException as error:
         heal_one(cluster, directory, identity, fault, say)
@@ -223,14 +257,7 @@ def inject_by_hand(name: str, target: str, *, for_s: float | None, run_id: str |
     if not proof.proved:
         heal_one(cluster, directory, identity, fault, say)
         raise CouldNotTell(f"{name} on {fault.target} could not be proved, and was healed")
-    if for_s is None:
-        say(f"{name} on {fault.target} is in; heal it with 'drillbook heal'")
-        return
-    say(f"{name} on {fault.target} is in for {for_s:g} s (Ctrl-C heals at once)")
-    try:
-        time.sleep(for_s)
-    finally:
-        heal_one(cluster, directory, identity, fault, say)
+    return until_ns
 
 
 def heal_one(cluster: Cluster, directory: Path, identity: str, fault: faults.Fault, say: Say) -> None:
@@ -244,9 +271,10 @@ def heal_one(cluster: Cluster, directory: Path, identity: str, fault: faults.Fau
     say(f"{fault.target} is healed")
 
 
-def heal_by_hand(run_id: str | None, *, say: Say) -> None:
+def heal_by_hand(run_id: str | None, *, say: Say, only: str | None = None) -> None:
+    """Heals what is in, the newest first; `only` that one, by its id."""
     cluster, directory = attach(run_id)
-    active = active_faults(directory)
+    active = [one for one in active_faults(directory) if only is None or one["id"] == only]
     if not active:
         say("nothing to heal")
     for one in reversed(active):

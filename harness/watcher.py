@@ -7,48 +7,27 @@ removed, faults with it.
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from harness import companion
+from harness.companion import RELEASE, Companion, outlive
 from runtime import engine
 
 PATIENCE_S = 900.0
 
+tell = partial(companion.tell, "watcher")
 
-class Watcher:
-    def __init__(self, run_id: str, *, log: Path) -> None:
-        with log.open("a", encoding="utf-8") as told:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "harness.watcher", run_id],
-                stdin=subprocess.PIPE,
-                stdout=told,
-                stderr=told,
-                text=True,
-                start_new_session=True,
-            )
 
-    def release(self, *, done: bool) -> None:
-        """`done`: all is removed, or is to be kept. Otherwise the watcher removes what is left, also after we are gone."""
-        if self.process.stdin is None or self.process.poll() is not None:
-            return
-        with contextlib.suppress(OSError):
-            if done:
-                self.process.stdin.write("release\n")
-            self.process.stdin.close()
-        if done:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(10)
+def watcher(run_id: str, *, log: Path) -> Companion:
+    return Companion("harness.watcher", run_id, log=log)
 
 
 def main(run_id: str) -> int:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # whoever ends the harness by its group must not end its healer
-    if sys.stdin.readline().strip() == "release":
+    outlive()
+    if sys.stdin.readline().strip() == RELEASE:
         return 0
     tell(f"the harness is gone or could not remove everything of {run_id}: removing it")
     deadline = time.monotonic() + PATIENCE_S
@@ -65,11 +44,6 @@ def main(run_id: str) -> int:
             tell("giving up: run 'drillbook clean'")
             return 1
         time.sleep(1)
-
-
-def tell(text: str) -> None:
-    with contextlib.suppress(OSError):  # a full disk must not stop it
-        print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} watcher: {text}", flush=True)
 
 
 if __name__ == "__main__":

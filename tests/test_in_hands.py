@@ -17,7 +17,7 @@ from harness.hold import attach
 from runtime.cluster import Cluster
 from runtime.database import wait_for
 from runtime.links import cut_table
-from tests.laboratory import drillbook, standing_below
+from tests.laboratory import command, drillbook, standing_below
 
 pytestmark = pytest.mark.docker
 
@@ -108,6 +108,18 @@ def test_a_killed_node_is_seen_and_comes_back(hands: Hands) -> None:
     assert injected.returncode == 0, injected.stdout + injected.stderr
     assert "proved  dc2-b" in injected.stdout
     assert hands.status()["down"] == []
+
+
+def test_what_was_injected_for_a_while_is_healed_though_inject_is_killed(hands: Hands) -> None:
+    words = command("inject", "LinkBlackholed", "dc1->dc3", "--for", "6", "--run", hands.run_id)
+    with subprocess.Popen(words, cwd=hands.directory, stdout=subprocess.PIPE, text=True) as inject:
+        assert inject.stdout is not None
+        assert any(" is in for 6 s" in line for line in inject.stdout)  # else it ended before
+        inject.kill()
+    (active,) = hands.status()["faults"]
+    assert (active["name"], active["target"]) == ("LinkBlackholed", "dc1->dc3")
+    wait_for(lambda: hands.status()["faults"] == [], within_s=60, what="the lease to end", every_s=0.5)
+    assert attach(hands.run_id)[0].dropped("dc1->dc3") is None
 
 
 @pytest.mark.parametrize("held", [True, False])
