@@ -11,7 +11,7 @@ from runtime.cluster import Cluster, ClusterError
 from runtime.database import wait_for
 from runtime.files import OpenFile
 from runtime.redundancy import rebuilt
-from topologies.kinds import DATA_DIRECTORY
+from topologies.kinds import DATA_DIRECTORY, DATABASE
 from topologies.model import Check, Effect, Moment, Proof, Topology
 
 PAGE_BYTES = 8192
@@ -38,6 +38,10 @@ class BitsFlipped:
     @property
     def arguments(self) -> dict[str, Any]:
         return {"relation": self.relation, "node": self.target, "page": self.page}
+
+    @staticmethod
+    def targets(topology: Topology) -> list[str]:
+        return [f"entries@{node.name}" for node in topology.nodes(DATABASE)]
 
     def effect(self, topology: Topology) -> Effect:
         if self.target != PRIMARY:

@@ -28,6 +28,11 @@ class HalfIsolated(Stroke):
     def arguments(self) -> dict[str, Any]:
         return {"node": self.target}
 
+    @staticmethod
+    def targets(topology: Topology) -> list[str]:
+        """A database with neither peers nor a store has nothing that it could be cut from."""
+        return [node.name for node in topology.nodes(DATABASE) if HalfIsolated(node.name).effect(topology).cut]
+
     def effect(self, topology: Topology) -> Effect:
         if self.target == PRIMARY:
             return Effect()  # not known before it is prepared

@@ -20,6 +20,13 @@ class LinkBlackholed(Stroke):
     def arguments(self) -> dict[str, Any]:
         return {"path": self.target}
 
+    @staticmethod
+    def targets(topology: Topology) -> list[str]:
+        one_way = [str(link) for link in topology.links]
+        order = [center.name for center in topology.centers]
+        both = [(link.source, link.target) for link in topology.links if order.index(link.source) < order.index(link.target)]
+        return [*(f"{one}<->{other}" for one, other in both), *one_way]
+
     def paths(self) -> tuple[str, ...]:
         if "<->" in self.target:
             one, other = self.target.split("<->")

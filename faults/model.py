@@ -20,6 +20,11 @@ class Fault(Protocol):
     @property
     def arguments(self) -> dict[str, Any]: ...
 
+    @staticmethod
+    def targets(topology: Topology) -> list[str]:
+        """All that it can hit there, by name, each as `drillbook inject` takes it; who is primary then is no name."""
+        ...
+
     def effect(self, topology: Topology) -> Effect:
         """What must change; everything else must keep working. Raises ValueError or KeyError when the target does not exist."""
         ...

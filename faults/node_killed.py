@@ -22,6 +22,10 @@ class NodeKilled(Stroke):
     def arguments(self) -> dict[str, Any]:
         return {"node": self.target}
 
+    @staticmethod
+    def targets(topology: Topology) -> list[str]:
+        return [node.name for node in topology.nodes()]
+
     def effect(self, topology: Topology) -> Effect:
         if self.target == PRIMARY:
             return Effect()  # not known before it is prepared

@@ -24,6 +24,11 @@ class PlannedSwitchover:
     def arguments(self) -> dict[str, Any]:
         return {"center": self.target}
 
+    @staticmethod
+    def targets(topology: Topology) -> list[str]:
+        """Centers with a database of the primary side; the one where the primary is then is none."""
+        return [c.name for group in topology.groups if group.upstream is None for c in topology.centers_of(group.name)]
+
     def effect(self, topology: Topology) -> Effect:
         topology.center(self.target)
         return Effect()

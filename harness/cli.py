@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from judging.judge import Verdict
 
 RUNS = Path("runs")
+FIRST_TOPOLOGY = "two-region-three-center"
 NEEDED_BY_DRILLS = {"docker", "locust", "psycopg", "requests", "rich", "testcontainers"}  # the extra in pyproject.toml
 
 
@@ -354,6 +355,32 @@ def run_variants(
 
 
 @main.command()
+@click.argument("topology", default=FIRST_TOPOLOGY)
+@SETTING
+@AS_JSON
+def coverage(topology: str, settings: tuple[str, ...], as_json: bool) -> None:
+    """The map of TOPOLOGY: every fault on every victim, what is expected of it, and what runs told. Runs nothing."""
+    from harness.coverage import covered, told, write_coverage
+
+    found = covered(topology, settings_of(settings), RUNS)
+    page = write_coverage(found, RUNS, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    click.echo(found.model_dump_json(indent=2, by_alias=True) if as_json else f"{told(found)}\n\nPage: {page}")
+
+
+@main.command()
+@click.argument("topology", default=FIRST_TOPOLOGY)
+@SETTING
+@AS_JSON
+def suggest(topology: str, settings: tuple[str, ...], as_json: bool) -> None:
+    """What to drill next on TOPOLOGY: the cells of its map whose outcome is least known. Runs nothing."""
+    from harness.coverage import covered, proposed, suggestions
+
+    changed = settings_of(settings)
+    found = suggestions(covered(topology, changed, RUNS), topology, changed)
+    click.echo(json.dumps([one.model_dump(mode="json") for one in found], indent=2) if as_json else proposed(found))
+
+
+@main.command()
 @AS_JSON
 def doctor(as_json: bool) -> None:
     """Whether this machine can run drills, and what would be missing."""
@@ -381,7 +408,7 @@ def prepare() -> None:
 
 
 @main.command()
-@click.argument("topology", default="two-region-three-center")
+@click.argument("topology", default=FIRST_TOPOLOGY)
 @click.option(
     "--port", default=0, type=click.IntRange(0, 65535), help="Of the front door on 127.0.0.1; any free one when left out."
 )

@@ -13,6 +13,7 @@ from judging.sentence import one_sentence
 
 if TYPE_CHECKING:
     from judging.comparison import Comparison
+    from judging.coverage import Coverage
     from judging.distribution import Distribution
     from judging.league import League
 
@@ -60,6 +61,13 @@ def league_page(found: League) -> str:
     from reports import league
 
     return league.league_page(found)
+
+
+def coverage_page(found: Coverage) -> str:
+    """The page of what is covered."""
+    from reports import coverage
+
+    return coverage.coverage_page(found)
 
 
 def distribution_page(groups: Sequence[Distribution], comparison: Comparison | None = None) -> str:
