@@ -28,6 +28,7 @@ from reports.predictions import predicted_rows
 from reports.sources import Sources
 from reports.topology import DURING_MAX, describe, moments, topology_chart, what_to_see
 from reports.words import Words, words
+from reports.year import year_rows
 
 TEMPLATES = Path(__file__).parent / "templates"
 STALLS_TOLD = 20
@@ -55,7 +56,7 @@ def render(evidence: Evidence, measurement: Measurement, verdict: Verdict, *, la
         "anchors": _kept(anchors(evidence, verdict), text), "chained": sources.plan.evidence_version > 1,
         "unsigned": UNSIGNED[sources.plan.evidence_version > 1], "degraded": _degraded(sources.plan),
         "events": event_rows(sources, clock), "settings": _settings(sources), "manifest": sources.manifest,
-        "broken": sources.broken_seals if sources.manifest else [], "during_max": DURING_MAX,
+        "year": year_rows(measurement), "broken": sources.broken_seals if sources.manifest else [], "during_max": DURING_MAX,
     }  # fmt: skip
     view["unreadable"] = sources.unreadable
     page = templates().get_template("report.html.j2").render(view)

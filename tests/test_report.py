@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import pytest
@@ -28,6 +30,7 @@ from reports.primaries import answering, reigning
 from reports.sources import Sources
 from reports.topology import moments
 from reports.words import words
+from reports.year import year_rows
 from tests.synthetic import SCENARIOS, FaultStory, Scenario, Stall, ns, reseal, write_run
 
 ROOM = TEMPLATES.parent
@@ -704,6 +707,18 @@ def test_junit_calls_invalid_an_error(run: Path) -> None:
     root = ElementTree.fromstring(render(evidence, measurement, invalid)["junit.xml"])
     assert root.find(".//testcase[@name='verdict']/error") is not None
     assert root.find(".//testcase[@name='verdict']/failure") is None
+
+
+def test_what_a_year_allows_is_plain_arithmetic(page: str) -> None:
+    allowed = {row.promise: (row.allowed, row.in_words, row.fit) for row in year_rows(cast(Any, SimpleNamespace(rto_s=22.0)))}
+    assert allowed == {
+        "99.9": ("31,536.0 s", "8.8 h", "1,433"),
+        "99.99": ("3,153.6 s", "52.6 min", "143"),
+        "99.999": ("315.4 s", "5.3 min", "14"),
+    }
+    assert "Outages of 22.0 s fit 143 times into a year of 99.99 %" in page
+    assert year_rows(cast(Any, SimpleNamespace(rto_s=None))) == []
+    assert year_rows(cast(Any, SimpleNamespace(rto_s=0.0))) == []
 
 
 # the catalogue
