@@ -8,11 +8,11 @@ from judging.evidence import Targets
 from topologies.two_region_three_center import two_region_three_center
 
 TARGETS = Targets(
-    rto_s=33,  # as center-loss, and 3 for what piled up meanwhile
+    rto_s=42,  # as center-loss, and 3 for what piled up meanwhile
     rpo_s=0,
     lost_transactions=0,
     basis={
-        "rto_s": "as center-loss (30 s), and 3 s for the customers that wait when service comes back",
+        "rto_s": "as center-loss (39 s), and 3 s for the customers that wait when service comes back",
         "rpo_s": "two synchronous copies of four, so one is in the other center, however many customers pay",
         "lost_transactions": "as rpo_s",
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -36,6 +37,10 @@ class CenterPowerLoss(Stroke):
     def arguments(self) -> dict[str, Any]:
         return {"center": self.target}
 
+    @staticmethod
+    def targets(topology: Topology) -> list[str]:
+        return [center.name for center in topology.centers]
+
     def centers(self, topology: Topology) -> tuple[Center, ...]:
         return (topology.center(self.target),) if self.target != PRIMARYS_CENTER else ()  # not known before it is prepared
 
@@ -55,12 +60,15 @@ class CenterPowerLoss(Stroke):
         effect = self.effect(cluster.topology)
         with ThreadPoolExecutor(len(effect.down)) as pool:
             checks = list(pool.map(lambda node: proof_of_death(cluster, node), effect.down))
+        return Proof((*checks, *self.proof_of_cuts(cluster, effect)))
+
+    @staticmethod
+    def proof_of_cuts(cluster: Cluster, effect: Effect) -> Iterator[Check]:
         for path in effect.cut:
             packets = cluster.dropped(path)
             # A dead center sends nothing, so a path away from it may have dropped nothing: the rule itself is the proof.
             seen = "no rule" if packets is None else f"rule in place, {packets} packets dropped"
-            checks.append(Check(path, "a rule that drops all packets", seen, packets is not None))
-        return Proof(tuple(checks))
+            yield Check(path, "a rule that drops all packets", seen, packets is not None)
 
     def heal(self, cluster: Cluster) -> None:
         self.release()
@@ -79,6 +87,10 @@ class RegionLoss(CenterPowerLoss):
     @property
     def arguments(self) -> dict[str, Any]:
         return {"region": self.target}
+
+    @staticmethod
+    def targets(topology: Topology) -> list[str]:
+        return list(dict.fromkeys(center.region for center in topology.centers))
 
     def centers(self, topology: Topology) -> tuple[Center, ...]:
         return topology.region(self.target)

@@ -18,6 +18,18 @@ def service_restored(run: Run) -> tuple[bool, str]:
     return back, seen
 
 
+def another_primary(run: Run) -> tuple[bool, str]:
+    """A database is the primary that no fault has down: somebody has taken over. Whether it may serve already is not asked."""
+    down = {node for effect in run.effects.values() for node in effect.down}
+    primary = run.observer.primary
+    return primary is not None and primary not in down, f"{primary or 'no database'} is primary"
+
+
+def customers_are_refused(run: Run) -> tuple[bool, str]:
+    """Whoever pays is told at once that it can't be done now: nobody waits, and nobody is left in doubt."""
+    return run.customers.refused()
+
+
 def load_at_its_height(run: Run) -> tuple[bool, str]:
     """The load's shape has been at its highest for as long as a baseline. Whether customers made that rate, the verdict asks."""
     asked = run.customers.asked_times()

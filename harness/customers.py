@@ -24,6 +24,8 @@ from judging.rate import mean_factor
 START_WITHIN_S = 30.0
 WORKER_WITHIN_S = 20.0  # and for each of Locust's workers: their imports share the cores
 RATE_OVER_NS = 6 * SECOND_NS  # Locust's workers report every 3 s
+ACKNOWLEDGED, REFUSED = "acknowledged", "refused"  # outcomes of a payment
+RECENT_NS = 2 * SECOND_NS
 WRITTEN_NS = 250_000_000  # an answer stands in the probe's file, and is read, so long after it came
 WAITING_NS = 500_000_000  # answers take some milliseconds, and are known after 0.1 s: more is a stall in progress
 
@@ -116,7 +118,7 @@ class Customers:
         self.directory = directory
         self.events = events
         self.lock = threading.Lock()
-        self.recent: deque[tuple[int, int, bool]] = deque()  # (done_ns, due_ns, acknowledged), the last seconds
+        self.recent: deque[tuple[int, int, str]] = deque()  # (done_ns, due_ns, outcome), the last seconds
         self.due, self.done, self.acknowledged = array("q"), array("q"), array("b")  # the probe's payments so far
         self.baseline_ns: tuple[int, int] | None = None
         self.clock: Callable[[], int] = time.monotonic_ns
@@ -206,22 +208,30 @@ class Customers:
                 fields = line.split(",", 6)
                 if len(fields) < 6 or not fields[3].isdigit():
                     continue
-                done, due, acknowledged = int(fields[3]), int(fields[1]), fields[5] == "acknowledged"
-                self.recent.append((done, due, acknowledged))
+                done, due, outcome = int(fields[3]), int(fields[1]), fields[5]
+                self.recent.append((done, due, outcome))
                 self.due.append(due)
                 self.done.append(done)
-                self.acknowledged.append(acknowledged)
-            horizon = time.monotonic_ns() - 2 * SECOND_NS
+                self.acknowledged.append(outcome == ACKNOWLEDGED)
+            horizon = time.monotonic_ns() - RECENT_NS
             while self.recent and self.recent[0][0] < horizon:
                 self.recent.popleft()
 
     def numbers(self) -> Numbers:
         now = time.monotonic_ns()
         with self.lock:
-            last = [(done - due, acknowledged) for done, due, acknowledged in self.recent if done > now - SECOND_NS]
+            last = [(done - due, outcome == ACKNOWLEDGED) for done, due, outcome in self.recent if done > now - SECOND_NS]
         acked = sorted(latency for latency, acknowledged in last if acknowledged)
         p99 = acked[int(len(acked) * 0.99) - 1 if len(acked) > 1 else 0] / 1e6 if acked else None
         return Numbers(len(acked), len(last) - len(acked), p99)
+
+    def refused(self) -> tuple[bool, str]:
+        """Whether, over the last 2 s, customers were told no at once: each within the service level; and what is seen."""
+        level_ns, expected = self.load.service_level_s * 1e9, RECENT_NS / (self.load.probe_interval_ms * 1e6)
+        with self.lock:
+            told = [outcome == REFUSED and done - due <= level_ns for done, due, outcome in self.recent]
+        seen = f"{sum(told)} of {expected:.0f} payments due in the last {RECENT_NS / SECOND_NS:g} s refused within"
+        return all(told) and len(told) >= BASELINE_SHARE_MIN * expected, f"{seen} {self.load.service_level_s:g} s"
 
     # --- Whether service is back, by the verdict's own rule -----------------------------------------------------------
     def service(self) -> Service | None:

@@ -13,7 +13,7 @@ from runtime.cluster import Cluster, ClusterError
 from runtime.database import Database, wait_for
 from runtime.manager import manager_of
 from runtime.redundancy import fully_redundant, replayed
-from runtime.startup import held_in_two_centers, pay
+from runtime.startup import held_twice, pay, two_places
 
 WITHIN_S = 60.0
 TABLES = ("payments", "entries")
@@ -45,8 +45,9 @@ def first_state_again(cluster: Cluster, plan: Plan, events: EventLog, *, home: s
         close_books(cluster, events)
     key = f"{plan.run_id}-ready-0001"
     wait_for(lambda: pay(cluster, key), within_s=WITHIN_S, what="a payment through the front door", every_s=0.05)
-    wait_for(lambda: held_in_two_centers(cluster, key), within_s=WITHIN_S, what="that payment in two centers")
-    events.write("ready", "the first state again: a payment came back through the front door, held in two centers")
+    where = two_places(cluster.topology)
+    wait_for(lambda: held_twice(cluster, key), within_s=WITHIN_S, what=f"that payment {where}")
+    events.write("ready", f"the first state again: a payment came back through the front door, held {where}")
 
 
 def close_books(cluster: Cluster, events: EventLog) -> None:

@@ -16,8 +16,10 @@ from harness.live import LiveView
 from harness.observer import Observer
 from judging.errors import CouldNotTell
 from judging.evidence import EventLog, Plan, csv_gz
+from runtime.addresses import DOOR
 from runtime.cluster import Cluster
 from runtime.database import DatabaseState, wait_for
+from runtime.restoring import stand_in
 from topologies.model import Check, Effect, Moment, Node
 
 T = TypeVar("T")
@@ -47,6 +49,7 @@ class Run:
         self.observer = observer
         self.view = view
         self.active: dict[str, Fault] = {}
+        self.effects: dict[str, Effect] = {}  # of the active faults, by their id
         self.dead_primaries: list[str] = []
         self.windows: dict[str, Window] = {}  # by the fault's id, in the order of injection
         self.healing: set[str] = set()
@@ -72,11 +75,12 @@ class Run:
             effect = fault.effect(self.cluster.topology)
             primary = self.observer.primary
             self.last_primary_state = self.observer.latest.get(primary or "")
+            self.refuse_overlap(fault, effect)
             self.prove_alive(effect)
             self.register_intent(name, fault, effect)
-            self.active[name] = fault
+            self.active[name], self.effects[name] = fault, effect
             self.inject(name, fault)
-            if primary in effect.down:
+            if primary in effect.down and primary not in effect.destroyed:
                 self.dead_primaries.append(str(primary))
             self.start_proof(name, fault, effect)
             yield
@@ -116,6 +120,23 @@ class Run:
         )
         self.view.injected([f"{type(f).__name__} {f.target}" for f in self.active.values()])
 
+    def refuse_overlap(self, fault: Fault, effect: Effect) -> None:
+        """Two faults may last at once; not on the same node or path, where the heal of one would undo the other."""
+        for name, other in self.effects.items():
+            if common := sorted({*effect.down, *effect.cut} & {*other.down, *other.cut}):
+                what = f"{type(fault).__name__} on {fault.target}"
+                raise CouldNotTell(
+                    f"no fault was injected: {what} would hit {', '.join(common)}, which fault {name} has hit already"
+                )
+
+    def lasting(self, effect: Effect) -> Effect:
+        """That effect, together with those of all other faults that last: what neither of them explains must be in order."""
+        found = [effect, *self.effects.values()]
+        return Effect(
+            down=tuple(dict.fromkeys(node for one in found for node in one.down)),
+            cut=tuple(dict.fromkeys(path for one in found for path in one.cut)),
+        )
+
     def prove_alive(self, effect: Effect) -> None:
         """What the fault is to kill must be alive: else it would get a death that came earlier, and the clock start too late."""
         if dead := [check.subject for check in self.answering(list(effect.down)) if not check.ok]:
@@ -138,8 +159,8 @@ class Run:
         """
         with ThreadPoolExecutor(3) as pool:
             victim = pool.submit(fault.proof, self.cluster)
-            bystanders = pool.submit(self.bystanders, effect)
-            reach = pool.submit(self.dialled, effect)
+            bystanders = pool.submit(self.bystanders, self.lasting(effect))
+            reach = pool.submit(self.dialled, self.lasting(effect))
             carries, links = reach.result()
             checks = [("victim", c) for c in victim.result().checks]
             checks += [("bystander", c) for c in (*bystanders.result(), *links)]
@@ -235,7 +256,7 @@ class Run:
             fault.heal(self.cluster)
         except Exception as failure:  # whatever it is, the other faults must still be healed
             error = " ".join(str(failure).split())
-        del self.active[name]
+        del self.active[name], self.effects[name]
         told = f"healing {type(fault).__name__} on {fault.target} failed: {error}" if error else f"{fault.target} is healed"
         self.events.write("healed", told, id=name, ok=not error, error=error)
         self.view.injected([f"{type(f).__name__} {f.target}" for f in self.active.values()])
@@ -304,6 +325,27 @@ class Run:
             ok=not error,
             error=error,
         )
+
+    def stand_in(self, center: str) -> None:
+        """A runbook step: new machines for those of a center that are gone, made from the newest backup and its log.
+
+        First it is told for which nodes, so that nobody takes them for the old ones.
+        """
+        for name in list(self.proofs):  # what is proved is that nothing is left
+            self.join_proof(name)
+        topology = self.cluster.topology
+        nodes = [n.name for n in topology.center(center).nodes]
+        paths = [*(str(link) for link in topology.links_of(center)), f"{DOOR}->{center}"]
+        self.replacing(nodes)
+
+        def restore(cluster: Cluster) -> list[str]:
+            cluster.restore(paths)
+            return stand_in(cluster, nodes)
+
+        self.step(f"new machines for {center}, from the newest backup", restore, role="promote")
+
+    def replacing(self, nodes: list[str]) -> None:
+        self.events.write("replaced", f"new, empty machines stand in for {', '.join(nodes)}", durable=True, nodes=nodes)
 
     def decide(self, name: str, *, after_s: float) -> None:
         """People take their time: the decision falls `after_s` seconds after the fault, not earlier."""

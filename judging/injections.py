@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +23,7 @@ class Injection:
     felt_until_ns: int  # the next fault, or the end of the probe: its heal is part of what customers felt
     proved: bool
     healed: bool | None
+    destroyed: tuple[str, ...] = ()  # nodes of which nothing was left, their disks included
 
 
 def injections(records: Records, *, probe_end_ns: int | None) -> list[Injection]:
@@ -58,8 +60,9 @@ def injections(records: Records, *, probe_end_ns: int | None) -> list[Injection]
                 after_ns=data.after_ns,
                 window_end_ns=max(data.before_ns, min(window_end_ns, end_ns)),
                 felt_until_ns=max(data.before_ns, end_ns if following is None else min(following, end_ns)),
-                proved=_proved(records, data, heal_ns, intent),
+                proved=_proved(records, data, heal_ns, intent, _lasting(injected, heals, intents, data)),
                 healed=None if heal_ns is None else healed.get(data.id, False),
+                destroyed=tuple(intent.effect.destroyed) if intent else (),
             )
         )
         _check_times(records, found[-1])
@@ -90,13 +93,35 @@ def _check_times(records: Records, one: Injection) -> None:
             records.doubt(f"Fault {one.id} lies in the baseline: the rate it is held against was not undisturbed.")
 
 
-def _proved(records: Records, fault: Injected, heal_started_ns: int | None, intent: Intent | None) -> bool:
-    """Whether a proof, read while the fault lasted, holds for each victim of the effect and for every node that it spares."""
-    proofs = [
-        data
+def _lasting(
+    injected: Sequence[Injected], heals: Sequence[tuple[str, int]], intents: Mapping[str, Intent], fault: Injected
+) -> list[tuple[int, set[str]]]:
+    """The other faults that were not healed before this one came: since when, and whom each took down."""
+    found = []
+    for other in injected:
+        heal_ns = next((t_ns for one, t_ns in heals if one == other.id and t_ns >= other.before_ns), None)
+        if other.id != fault.id and other.id in intents and (heal_ns is None or heal_ns > fault.before_ns):
+            found.append((other.before_ns, set(intents[other.id].effect.down)))
+    return found
+
+
+def _proved(
+    records: Records,
+    fault: Injected,
+    heal_started_ns: int | None,
+    intent: Intent | None,
+    others: Sequence[tuple[int, set[str]]],
+) -> bool:
+    """Whether a proof, read while the fault lasted, holds for each victim of the effect and for every node that it spares.
+
+    Whom another fault has down by then is no bystander.
+    """
+    told = [
+        (event.t_ns, data)
         for event, data in records.of("proof", Proof)
         if data.id == fault.id and event.t_ns >= fault.before_ns and (heal_started_ns is None or event.t_ns <= heal_started_ns)
     ]
+    proofs = [data for _, data in told]
     if not proofs:
         records.doubt(f"Fault {fault.id} has no proof that was read while it lasted.")
         return False
@@ -108,7 +133,8 @@ def _proved(records: Records, fault: Injected, heal_started_ns: int | None, inte
     absent = [side for side in ("victim", "bystander") if side not in {c.side for c in proofs[-1].checks}]
     for side in absent:
         records.doubt(f"Fault {fault.id} is not proved: no {side} was asked.")
-    absent += (unasked := _unasked(records, proofs[-1], intent.effect if intent else Effect()))
+    elsewhere = {node for since_ns, down in others if since_ns < told[-1][0] for node in down}
+    absent += (unasked := _unasked(records, proofs[-1], intent.effect if intent else Effect(), elsewhere))
     if unasked:
         records.doubt(f"Fault {fault.id} is not proved: nobody asked {', '.join(unasked)}.")
     if not proofs[-1].proved and not failed and not absent:
@@ -116,8 +142,8 @@ def _proved(records: Records, fault: Injected, heal_started_ns: int | None, inte
     return proofs[-1].proved and not failed and not absent
 
 
-def _unasked(records: Records, proof: Proof, effect: Effect) -> list[str]:
+def _unasked(records: Records, proof: Proof, effect: Effect, elsewhere: set[str]) -> list[str]:
     """What the proof leaves out: a victim of the stated effect, or a node of the plan that must have been spared."""
     asked = {side: {check.subject for check in proof.checks if check.side == side} for side in ("victim", "bystander")}
-    spared = set(topology_centers(records.plan)) - set(effect.down)
+    spared = set(topology_centers(records.plan)) - set(effect.down) - elsewhere
     return sorted({*effect.down, *effect.cut} - asked["victim"]) + sorted(spared - asked["bystander"])

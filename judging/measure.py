@@ -410,6 +410,9 @@ def _wal_bytes_lost(records: Records, injected: Sequence[Injection]) -> int | No
     for number, one in enumerate(injected):
         until_ns = injected[number + 1].before_ns if number + 1 < len(injected) else None
         who = takeover(records, one.before_ns, one.window_end_ns)
+        if who.old in one.destroyed:
+            lost.append(None)  # where its log ended stands on a disk that is gone
+            continue
         lost.append(
             wal_bytes_lost(
                 records.samples,

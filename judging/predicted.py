@@ -21,6 +21,7 @@ MANAGER = "patroni"
 MEMBER_ANSWER_S = 2.0  # Patroni's own: how long a candidate waits for the answer of a member that is dead
 LEASE_LOOK_S = 0.5  # how often etcd looks for leases that ran out
 PROMOTION_S = 1.0  # no setting: pg_promote on a small database took 0.3 to 0.9 s
+REWIND_S = 9.0  # no setting: checkpoint, pg_rewind and start of a copy that is past the fork took 7 to 9 s on two cores
 POOL_S = 0.5  # the bank's pools open their connections again
 READY_S = 0.5  # no setting: a bank notices that it can write, by a heartbeat of its own
 
@@ -160,6 +161,12 @@ class Rules:
             f"pg_promote, up to {PROMOTION_S:g} s on a small database, and one loop_wait until the new primary is told its copies"
         )
         terms.append(Term(name="promotion", low_s=0, high_s=PROMOTION_S + self.loop_s, why=why))
+        if self.mode == "strict":
+            why = (
+                "every living copy may have received more than the synchronous one that takes over: until the first of them is"
+                " rewound, none can confirm"
+            )
+            terms.append(Term(name="rewind", low_s=0, high_s=REWIND_S, why=why))
         return [*terms, self.rerouting()]
 
     def rerouting(self) -> Term:

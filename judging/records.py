@@ -69,6 +69,11 @@ class Baseline(Data):
 class Effect(Data):
     down: list[str] = []
     cut: list[str] = []
+    destroyed: list[str] = []
+
+
+class Replaced(Data):
+    nodes: list[str]
 
 
 class Intent(Data):

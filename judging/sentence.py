@@ -16,6 +16,8 @@ from judging.measure import FaultMeasurement, Measurement
 ENGLISH: dict[str, str] = {
     "fault.centerpowerloss": "{target} lost power",
     "fault.regionloss": "region {target} was lost",
+    "fault.centerisolated": "{target} was cut off from everybody",
+    "fault.sitedestroyed": "{target} was destroyed, disks and all",
     "fault.bitsflipped": "bits flipped under {target}",
     "fault.nodekilled": "{target} was killed",
     "fault.linkblackholed": "the link {target} swallowed everything",

@@ -192,6 +192,10 @@ def is_wall(value: Any) -> bool:
     return False
 
 
+def is_effect(value: Any) -> bool:
+    return fits(value, {"down": [str], "cut": [str]}) and fits(value.get("destroyed", []), [str])
+
+
 def above_0(value: Any) -> bool:
     return fits(value, float) and value > 0
 
@@ -248,13 +252,14 @@ EVENTS: dict[str, Any] = {
     "phase": {"name": ("start", "steady", "baseline", "fault", "heal", "drain", "readback", "seal")},
     "books_closed": {"node": str, "payments": int, "sha256": HASH},
     "baseline": {"from_ns": int, "to_ns": int},
-    "intent": {"id": str, "name": str, "target": str, "args": dict, "effect": {"down": [str], "cut": [str]}},
+    "intent": {"id": str, "name": str, "target": str, "args": dict, "effect": is_effect},
     "injected": {"id": str, "before_ns": int, "after_ns": int},
     "proof": {"id": str, "proved": bool, "checks": [CHECK]},
     "reach": {"moment": ("before", "during", "after"), "cells": [{"source": str, "target": str, "ok": bool}]},
     "primary": {"node": (None, str), "roles": dict},
     "leader_key": {"store": str, "leader": (None, str), "seen_before_ns": int},
     "durability": {"node": str, "settings": dict, "overrides": [{"place": str, "name": str, "value": str}]},
+    "replaced": {"nodes": [str]},
     "step": {"name": str, "role": ROLE, "before_ns": int, "after_ns": int, "ok": bool},
     "damage": {"node": str, "pages": list},
     "until": {"condition": str, "within_s": float, "reached": bool, "waited_s": float},
@@ -721,6 +726,7 @@ def find_faults(run: Run) -> None:
         meant: Data = intent or unknown
         fault.name, fault.target, fault.args = meant["name"], meant["target"], meant["args"]
         fault.down, fault.cut = meant["effect"]["down"], meant["effect"]["cut"]
+        fault.destroyed = meant["effect"].get("destroyed", [])
         mine = [one for one in run.of("heal_started", "healed", "proof") if one["id"] == fault.id and one.t >= fault.before]
         fault.heal_started = next((one.t for one in mine if one.kind == "heal_started"), None)
         fault.healed = next((one for one in mine if one.kind == "healed"), None)
@@ -749,7 +755,10 @@ def check_proof(run: Run, fault: Fault) -> None:
     """12."""
     checks: list[Data] = fault.proof["checks"] if fault.proof else []
     asked = {side: {check["subject"] for check in checks if check["side"] == side} for side in ("victim", "bystander")}
-    left_out = {*fault.down, *fault.cut} - asked["victim"] | (run.center_of.keys() - set(fault.down) - asked["bystander"])
+    read = fault.proof.t if fault.proof else 0
+    lasting = [one for one in run.faults if one is not fault and one.before < read and (one.heal_started or NEVER) > fault.before]
+    spared = run.center_of.keys() - {node for one in (fault, *lasting) for node in one.down}
+    left_out = {*fault.down, *fault.cut} - asked["victim"] | (spared - asked["bystander"])
     sound = bool(fault.proof and fault.proof["proved"] and all(check["ok"] for check in checks))
     fault.proved = sound and all(asked.values()) and not left_out
     run.doubt_if(not sound, f"fault {fault.id}: it is not proved")
@@ -1043,6 +1052,8 @@ def primaries_of(run: Run, fault: Fault) -> tuple[str | None, str | None, bool]:
 
 def wal_lost(run: Run, fault: Fault) -> int | None:
     lost, new, changed = primaries_of(run, fault)
+    if lost in fault.destroyed:
+        return None
     if not changed or (new is not None and new == lost):
         return 0
     rows = run.samples or []
@@ -1665,7 +1676,7 @@ def bank(run: Run, standing: list[Stored], samples: list[Sample]) -> Rules:
     yield "committed_by_a_primary", promoted_over(run, ours)
     for fault in run.faults:
         lost, new, _ = primaries_of(run, fault)
-        died = lost in fault.down
+        died = lost in fault.down and lost not in fault.destroyed
         opened = next((event for event in reversed(run.of("autopsy")) if event["node"] == lost), None)
         yield "every_dead_primary_was_opened", [lost] * (died and fault.heal_started is not None and opened is None)
         if died and opened and opened["end_lsn"] is not None:
@@ -1730,9 +1741,11 @@ def effect_of(run: Run, fault: Fault) -> tuple[set[str], set[str]]:
     links = [(link["source"], link["target"]) for link in run.topology["links"]]
     by = "region" if fault.name == "RegionLoss" else "name"
     centers = {center["name"] for center in run.topology["centers"] if center[by] == fault.target}
-    if fault.name in ("CenterPowerLoss", "RegionLoss"):
+    if fault.name in ("CenterPowerLoss", "RegionLoss", "SiteDestroyed", "CenterIsolated"):
         down = {node for node, center in run.center_of.items() if center in centers}
-        return down, {f"{a}->{b}" for a, b in links if {a, b} & centers} | {f"door->{center}" for center in centers}
+        cut, alive = {f"{a}->{b}" for a, b in links if {a, b} & centers}, fault.name == "CenterIsolated"
+        led_to = centers & set(run.topology.get("door", {}).get("centers", ())) if alive else centers
+        return set() if alive else down, cut | {f"door->{center}" for center in led_to}
     if fault.name == "LinkBlackholed":
         one, other = [*re.split("<->|->", fault.target), ""][:2]
         return set(), {f"{one}->{other}"} | ({f"{other}->{one}"} if "<->" in fault.target else set())
@@ -1751,7 +1764,9 @@ def flipped(check: Data) -> bool:
 def proofs(run: Run) -> Rules:
     """Of "Faults": what each is by its target, and how it has to have been seen."""
     for fault in run.faults:
-        yield "effect_follows_from_the_target", [fault.id] * ((set(fault.down), set(fault.cut)) != effect_of(run, fault))
+        meant = (*effect_of(run, fault), set(fault.down) if fault.name == "SiteDestroyed" else set[str]())
+        said = (set(fault.down), set(fault.cut), set(fault.destroyed))
+        yield "effect_follows_from_the_target", [fault.id] * (said != meant)
         checks: list[Data] = fault.proof["checks"] if fault.proof else []
         alive = {center for node, center in run.center_of.items() if node not in fault.down}
         victims = [check for check in checks if check["side"] == "victim"]
@@ -1761,6 +1776,8 @@ def proofs(run: Run) -> Rules:
             subject, seen, sound = check["subject"], check["seen"], True
             if check["side"] == "bystander":
                 sound = seen == check["expected"]
+            elif subject in fault.destroyed:
+                sound = bool(re.fullmatch(r"no container, no disk, port \d+ closed", seen))
             elif subject in fault.down:
                 sound = bool(re.fullmatch(r"exited, exit code 137, port \d+ closed", seen))
             elif subject in fault.cut:
@@ -1789,8 +1806,10 @@ def faults(run: Run, samples: list[Sample], baseline: Span) -> Rules:
     """ "Faults"."""
     limit, flips, within = run.topology["settings"].get("wal_sender_timeout_s"), set[str](), run.host.excuses.within
     for fault in run.faults:
-        start, end = fault.after + LATE, fault.heal_started or NEVER
+        start, healing = fault.after + LATE, fault.heal_started or NEVER
         for node in fault.down:
+            came = [event.t for event in run.of("replaced") if node in event["nodes"] and event.t > fault.after]
+            end = min([healing, *came]) if node in fault.destroyed else healing
             lines = [line.t for line in run.logs.get(node, ())]
             failures = list(failures_of(samples, node))
             yield (
@@ -1816,6 +1835,10 @@ def faults(run: Run, samples: list[Sample], baseline: Span) -> Rules:
                 cut = {f"{here}->{one}" for one in there} | {f"{one}->{here}" for one in there}
                 yield "cut_ended_replication", sorted(cut & set(fault.cut))
         flips |= {fault.args.get("node", fault.target)} if fault.name == "BitsFlipped" else set()
+    for event in run.of("replaced"):
+        told = [fault for fault in run.faults if fault.proof and fault.proof["proved"] and fault.proof.t < event.t]
+        gone = {node for fault in told for node in fault.destroyed}
+        yield "who_was_replaced_was_gone", sorted(set(event["nodes"]) - gone)
     yield "damage_is_where_the_fault_was", [event["node"] for event in run.of("damage") if event["node"] not in flips]
     common = [(event["before_ns"], event["after_ns"] + 30 * S) for event in run.of("step")]
     common += [(event.t - 30 * S, event.t + 30 * S) for event in run.of("primary") if event["node"] is None]

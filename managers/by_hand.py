@@ -16,8 +16,9 @@ from runtime.database import wait_for
 from runtime.leader import LeaderChange
 from runtime.manager import UPSTREAM_PORT, PrimaryCheck, Program
 from runtime.nodes import balancer_of
-from runtime.server import HBA, asked_by_sql, parameters, synchronous_list
-from topologies.kinds import BALANCER, DATA_DIRECTORY, DATABASE, KINDS, STORE
+from runtime.restoring import first_backup
+from runtime.server import HBA, archiving, asked_by_sql, parameters, synchronous_list
+from topologies.kinds import BALANCER, DATA_DIRECTORY, DATABASE, KINDS, REPOSITORY, STORE
 from topologies.model import Group, Node, Topology
 
 MODES = ("strict", "quorum", "off")
@@ -39,7 +40,10 @@ class ByHand:
 
     def program(self, addresses: Addresses, node: Node) -> Program:
         topology, group = addresses.topology, addresses.topology.group(node.group)
-        config = {**parameters(topology.settings), "listen_addresses": "*", "hba_file": "/etc/drillbook-hba.conf"}
+        if node.kind == REPOSITORY:
+            return Program(("repository",), volume=KINDS[REPOSITORY].state)
+        archived, backup = archiving(topology, group)
+        config = {**parameters(topology.settings), **archived, "listen_addresses": "*", "hba_file": "/etc/drillbook-hba.conf"}
         config["unix_socket_directories"] = "/run/postgresql"
         seed = group.upstream is None and node == topology.members(group.name)[0]
         if seed:
@@ -50,6 +54,7 @@ class ByHand:
             "NAME": node.name,
             "SEED": "1" if seed else "0",
             "UPSTREAM": found_at(topology, group, node),
+            **({"BACKUP": backup} if backup else {}),
         }
         return Program(("server",), environment, volume=DATA_DIRECTORY)
 
@@ -65,6 +70,7 @@ class ByHand:
     def form(self, cluster: Cluster, group: Group, *, within_s: float) -> None:
         seed = cluster.topology.members(group.name)[0].name
         wait_for(lambda: cluster.state(seed), within_s=within_s, what=f"{seed} to answer")
+        first_backup(cluster, group, seed)
 
     def first_state(self, cluster: Cluster, group: Group) -> None:
         self.make_whole(cluster, group)

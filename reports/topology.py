@@ -39,12 +39,14 @@ class Moment:
 
 
 def moments(sources: Sources, measurement: Measurement, clock: Clockwork) -> list[Moment]:
-    """Before the first fault, during each (as it stood when its healing began), and at the end."""
+    """Before the first fault, during each (as it stood when its healing began, or new machines came), and at the end."""
     if not measurement.faults:
         last = sources.events[-1].t_ns if sources.events else clock.origin_ns
         return [_moment(sources, clock, "before", "", last)]
     found = [_moment(sources, clock, "before", "", measurement.faults[0].before_ns)]
-    found += [_moment(sources, clock, "during", f.id, f.window_end_ns) for f in measurement.faults[:DURING_MAX]]
+    for f in measurement.faults[:DURING_MAX]:
+        came = [e.t_ns - 1 for e in sources.events if e.kind == "replaced" and f.before_ns < e.t_ns < f.window_end_ns]
+        found.append(_moment(sources, clock, "during", f.id, min([f.window_end_ns, *came])))
     last = max([e.t_ns for e in sources.events], default=measurement.faults[-1].window_end_ns)
     return [*found, _moment(sources, clock, "after", "", last + 1)]
 

@@ -98,6 +98,7 @@ class Cluster:
         self.answered: dict[tuple[str, ...], str] = {}  # of several who may be asked, who answered last
         self._lock = threading.Lock()
         self._machines: dict[str, Machine] = {}
+        self._last_words: dict[str, list[bytes]] = {}  # logs of containers that are destroyed
         self._victims: dict[str, Machine] = {}  # who was to be killed, so that a start comes after the engine has noted it
 
     # --- Names --------------------------------------------------------------------------------------------------------
@@ -107,13 +108,22 @@ class Cluster:
     def container(self, name: str) -> Any:
         return self.client.containers.get(self.container_name(name))
 
+    def find(self, name: str) -> Any | None:
+        """As `container`; None where nothing is left of it."""
+        return engine.find(self.client, self.container_name(name))
+
+    def exists(self, name: str) -> bool:
+        """Whether a node is there, dead or alive."""
+        return self.find(name) is not None
+
     def machine(self, name: str) -> Machine | None:
         """A running container's first process, held; None when it is dead, or may not be held from here."""
         with self._lock:
             known = self._machines.get(name)
         if known is not None and not known.killed and known.alive():
             return known
-        container = self.container(name)
+        if (container := self.find(name)) is None:
+            return None
         pid = container.attrs["State"]["Pid"]
         if known is not None and known.killed and known.pid == pid:
             return None  # the engine has not noted yet whom we killed
@@ -443,7 +453,8 @@ class Cluster:
 
     def standing_up(self, name: str) -> bool:
         """Whether the engine says that the container has living processes: a frozen one has."""
-        return self.container(name).status in ("running", "paused")
+        container = self.find(name)
+        return container is not None and container.status in ("running", "paused")
 
     def start(self, nodes: Iterable[str]) -> None:
         """Start dead nodes again, with their disks as they were left. Safe on nodes that run.
@@ -472,6 +483,22 @@ class Cluster:
             return []
         with ThreadPoolExecutor(len(things)) as pool:
             return list(pool.map(action, things))
+
+    def destroy(self, nodes: Iterable[str]) -> None:
+        """Nodes that are dead are gone: their containers, and their disks. What they had logged is kept. Safe to run again."""
+
+        def end(name: str) -> None:
+            self.wait_dead(name)
+            if (container := self.find(name)) is not None:
+                self._last_words.setdefault(name, []).append(container.logs(timestamps=True))
+                container.remove(v=True, force=True)
+            engine.drop_volume(self.client, self.volume_name(name))
+
+        self._each(end, list(nodes))
+
+    def disk(self, node: str) -> bool:
+        """Whether a node has a disk of its own that outlives its process."""
+        return engine.has_volume(self.client, self.volume_name(node))
 
     def set_latency(self, latency_ms: dict[tuple[str, str], float]) -> None:
         """Change the one-way latency of links, by (source, target). Raises LinkError where Toxiproxy is missing."""
@@ -563,10 +590,13 @@ class Cluster:
             with_connection.close()
 
     def logs(self, name: str, *, since: str | None = None) -> bytes:
-        """What a container has written, from the wall time `since` (RFC 3339, UTC) on."""
+        """What a container has written, and those whose place it took, from the wall time `since` (RFC 3339, UTC) on."""
         begin = None if since is None else datetime.fromisoformat(since).timestamp()
-        output: bytes = self.container(name).logs(timestamps=True, since=begin)
-        return output
+        before = [line for text in self._last_words.get(name, []) for line in text.splitlines(keepends=True)]
+        kept = [line for line in before if begin is None or stamped(line) >= begin]
+        found = self.find(name)
+        output: bytes = b"" if found is None and before else self.container(name).logs(timestamps=True, since=begin)
+        return b"".join(kept) + output
 
     def autopsy(self, node: str) -> tuple[bytes, int | None]:
         """The payments on a dead node's disk, as CSV, and where its WAL ends (bytes; None when it can't be read).
@@ -654,6 +684,15 @@ def hears(sender: Machine, receiver: Machine, address: tuple[str, int]) -> bool:
                 far.recv(9)
                 return True
         return False
+
+
+def stamped(line: bytes) -> float:
+    """When the engine took a line of a log: seconds since 1970; 0 where it doesn't say."""
+    word = line.partition(b" ")[0].decode(errors="replace")
+    try:
+        return datetime.fromisoformat(word[:26].rstrip("Z") + "+00:00").timestamp()
+    except ValueError:
+        return 0.0
 
 
 def lsn_bytes(lsn: str) -> int:

@@ -88,6 +88,27 @@ def is_running(client: docker.DockerClient, name: str) -> bool:
         return False
 
 
+def find(client: docker.DockerClient, name: str) -> Container | None:
+    """The container of that name; None where there is none."""
+    try:
+        return client.containers.get(name)
+    except NotFound:
+        return None
+
+
+def has_volume(client: docker.DockerClient, name: str) -> bool:
+    try:
+        client.volumes.get(name)
+    except NotFound:
+        return False
+    return True
+
+
+def drop_volume(client: docker.DockerClient, name: str) -> None:
+    with contextlib.suppress(NotFound):
+        client.volumes.get(name).remove(force=True)
+
+
 @dataclass(frozen=True)
 class Leftovers:
     """Names of what carries our label, and what the engine said when it would not remove it."""

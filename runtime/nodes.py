@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runtime.addresses import DOOR, Addresses
 from runtime.manager import UPSTREAM_PORT, Program, manager_of
-from topologies.kinds import BALANCER, BANK, DATABASE, KINDS
+from topologies.kinds import BALANCER, BANK, DATABASE, FRONT, KINDS
 from topologies.model import Center, Group, Node, Topology
 
 DOOR_COMMAND_PORT = 9999
@@ -21,6 +21,8 @@ def program(addresses: Addresses, node: Node) -> Program:
         return Program(
             ("bank",), {"CENTER": center.name, "DATABASE": f"{balancer_of(center, node.group)}:{KINDS[BALANCER].port}"}
         )
+    if node.kind == FRONT:
+        return Program(("haproxy",), {"CONFIG": front(topology, node)})
     return manager_of(topology.group(node.group)).program(addresses, node)
 
 
@@ -31,6 +33,11 @@ def balancer_of(center: Center, group: str) -> str:
 
 def bank_of(center: Center) -> str:
     return next(n.name for n in center.nodes if n.kind == BANK)
+
+
+def entry_of(center: Center) -> Node:
+    """Who takes customers in a center: its front, or its bank where it has none."""
+    return min((n for n in center.nodes if n.kind in (FRONT, BANK)), key=lambda n: n.kind == BANK)
 
 
 BALANCER_HEAD = """\
@@ -86,36 +93,66 @@ DOOR_LOG = (
 )
 
 
+HTTP = (
+    "  mode http",
+    "  timeout connect 500ms",
+    "  timeout client 60s",
+    "  timeout server 10s",
+    "  timeout queue 1s",
+    "  option redispatch 1",
+    "  retries 2",  # of the connection alone: a payment that was sent is never sent again
+    "  retry-on conn-failure",
+)
+
+
+def backend(topology: Topology) -> list[str]:
+    """Banks, or fronts, that are asked whether they are ready, and left at once when they are not."""
+    s = topology.settings
+    return [
+        "backend bank",
+        "  option httpchk GET /ready",
+        "  http-check expect status 200",
+        f"  default-server inter {s['door_check_ms']}ms fastinter {s['balancer_fast_check_ms']}ms "
+        f"downinter {s['balancer_fast_check_ms']}ms fall 2 rise 1 on-marked-down shutdown-sessions",
+    ]
+
+
+def front(topology: Topology, node: Node) -> str:
+    """Takes customers where no bank is, and passes them on; without a bank that is ready it says so at once (503)."""
+    banks = [n.name for n in topology.nodes(BANK) if n.group == node.group]
+    lines = [
+        BALANCER_HEAD.format(check_timeout=topology.settings["front_check_timeout_ms"]).rstrip(),
+        *HTTP,
+        "frontend front",
+        f"  bind *:{KINDS[FRONT].port}",
+        "  http-request set-log-level silent",
+        "  default_backend bank",
+        *backend(topology),
+        *(f"  server {name} {name}:{KINDS[BANK].port} check" for name in banks),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def door(addresses: Addresses) -> Program:
     """The front door: customers to the first center that can write. The closed ones are let in by people only."""
     topology = addresses.topology
     s = topology.settings
     servers = []
     for number, name in enumerate((*topology.door.centers, *topology.door.closed)):
-        options = " disabled" if name in topology.door.closed else " backup" if number else ""
-        bank = addresses.seen_from(name, bank_of(topology.center(name)))
-        servers.append(f"  server {name} {bank}:{KINDS[BANK].port} check{options}")
+        backup = "" if topology.door.spread or not number else " backup"
+        options = " disabled" if name in topology.door.closed else backup
+        entry = entry_of(topology.center(name))
+        servers.append(f"  server {name} {addresses.seen_from(name, entry.name)}:{KINDS[entry.kind].port} check{options}")
     lines = [
         "global",
         f"  stats socket ipv4@{addresses.networks[DOOR][2]}:{DOOR_COMMAND_PORT} level admin",
         BALANCER_HEAD.format(check_timeout=s["door_check_timeout_ms"]).rstrip(),
-        "  mode http",
-        "  timeout connect 500ms",
-        "  timeout client 60s",
-        "  timeout server 10s",
-        "  timeout queue 1s",
-        "  option redispatch 1",
-        "  retries 2",  # of the connection alone: a payment that was sent is never sent again
-        "  retry-on conn-failure",
+        *HTTP,
         "frontend door",
         f"  bind *:{DOOR_PORT}",
         *DOOR_LOG,
         "  default_backend bank",
-        "backend bank",
-        "  option httpchk GET /ready",
-        "  http-check expect status 200",
-        f"  default-server inter {s['door_check_ms']}ms fastinter {s['balancer_fast_check_ms']}ms "
-        f"downinter {s['balancer_fast_check_ms']}ms fall 2 rise 1 on-marked-down shutdown-sessions",
+        *backend(topology),
         *servers,
     ]
     return Program(("haproxy",), {"CONFIG": "\n".join(lines) + "\n"}, capabilities=("NET_ADMIN",))

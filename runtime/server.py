@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runtime.manager import PrimaryCheck
-from topologies.kinds import DATABASE, KINDS
+from topologies.kinds import BACKUPS, DATA_DIRECTORY, DATABASE, KINDS, REPOSITORY
+from topologies.model import Group, Topology
 
 BIN = "/usr/lib/postgresql/17/bin"
 MONITOR = "monitor"  # a role of runtime/images/schema.sql
 NETWORKS = "198.18.0.0/15"
+STANZA = "bank"
 HBA = (
     "local all all trust",
     "local replication all trust",
@@ -37,6 +39,41 @@ def parameters(settings: Mapping[str, Any]) -> dict[str, str | int]:
         "log_checkpoints": "on",
         "log_line_prefix": "%m [%p] %a ",
     }
+
+
+def archiving(topology: Topology, group: Group) -> tuple[dict[str, str | int], str]:
+    """Parameters of postgresql.conf, and pgbackrest.conf, of a server; nothing and "" where its group has no repository.
+
+    The log is archived when a segment of it is full, and at the latest `archive_timeout_s` after something was written: what
+    was confirmed since then is lost with the disks.
+    """
+    keepers = topology.members(group.name, REPOSITORY)
+    if not keepers:
+        return {}, ""
+    parameters: dict[str, str | int] = {
+        "archive_mode": "on",
+        "archive_command": f"pgbackrest --stanza={STANZA} archive-push %p",
+        "archive_timeout": f"{topology.settings['archive_timeout_s']}s",
+    }
+    lines = {
+        "repo1-type": "sftp",
+        "repo1-path": BACKUPS,
+        "repo1-sftp-host": keepers[0].name,
+        "repo1-sftp-host-port": KINDS[REPOSITORY].port,
+        "repo1-sftp-host-user": "postgres",
+        "repo1-sftp-private-key-file": "/opt/drillbook/backup-key",
+        "repo1-sftp-host-key-hash-type": "sha256",
+        "repo1-sftp-host-key-check-type": "none",  # one machine's laboratory: no other host can stand at that address
+        "repo1-retention-full": 2,
+        "repo1-bundle": "y",  # a file of its own for each table costs four round trips: a thousand of them took two minutes
+        "compress-type": "lz4",
+        "start-fast": "y",
+        "log-level-console": "info",
+        "log-level-file": "off",
+    }
+    text = "".join(f"{name}={value}\n" for name, value in lines.items())
+    own = f"pg1-path={DATA_DIRECTORY}\npg1-socket-path=/run/postgresql\npg1-user=postgres\n"
+    return parameters, f"[global]\n{text}[{STANZA}]\n{own}"
 
 
 def synchronous_list(mode: str, count: int, names: Sequence[str]) -> str:

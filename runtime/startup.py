@@ -1,4 +1,4 @@
-"""Makes a topology run, with Testcontainers: every container at once, ready when a payment came back that two centers hold.
+"""Makes a topology run, with Testcontainers: every container at once, ready when a payment came back that is held twice.
 
 The only importer of testcontainers. Its own reaper is off: it has no image where no registry answers, cleans neither rules
 nor mounts, and would end a topology that `up` left standing. Our watcher process cleans up instead.
@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -33,7 +33,7 @@ from runtime.database import wait_for
 from runtime.images import Images
 from runtime.manager import Program, manager_of
 from runtime.redundancy import fully_redundant
-from topologies.kinds import KINDS, LINKS_START
+from topologies.kinds import DATABASE, KINDS, LINKS_START
 from topologies.model import Topology
 
 Progress = Callable[[str], None]
@@ -51,6 +51,68 @@ class Started:
     milestones: dict[str, float]
 
 
+class Maker:
+    """Makes containers of a topology, at first and, where nodes are gone for good, again."""
+
+    def __init__(self, client: Any, addresses: Addresses, *, prefix: str, labels: dict[str, str], node_image: str) -> None:
+        self.client = client
+        self.addresses = addresses
+        self.prefix = prefix
+        self.labels = labels
+        self.node_image = node_image
+        # One at a time joins a network: see docs/decisions/0011-one-endpoint-at-a-time.md.
+        self.joining: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    @staticmethod
+    def of(cluster: Cluster) -> Maker:
+        standing = cluster.standing
+        labels = engine.labels(standing.run_id, standing.directory)
+        return Maker(cluster.client, cluster.addresses, prefix=standing.prefix, labels=labels, node_image=standing.node_image)
+
+    def container(
+        self, name: str, program: Program, *, image: str, network: str, address: str, published: int = 0, **more: Any
+    ) -> Any:
+        # With its version said, a client need not ask the engine for it, which starts two programs each time.
+        client = {"timeout": engine.REQUEST_TIMEOUT_S, "version": self.client.api.api_version}
+        container = DockerContainer(image, docker_client_kw=client)
+        container.with_name(f"{self.prefix}-{name}").with_command(list(program.command))
+        # A proxy of the host's Docker client would be put into every container, and catch what they say to each other.
+        container.with_envs(NO_PROXY="*", no_proxy="*", **program.environment)
+        if program.volume:
+            volume = f"{self.prefix}-{name}"
+            self.client.volumes.create(volume, labels=self.labels)
+            container.with_volume_mapping(volume, program.volume, "rw")
+        if published:
+            container.ports[f"{nodes.DOOR_PORT}/tcp"] = ("127.0.0.1", published)  # type: ignore[assignment]
+        full_network = f"{self.prefix}-{network}"
+        container.with_kwargs(
+            hostname=name,
+            labels=self.labels,
+            cap_add=list(program.capabilities),
+            sysctls=program.sysctls,
+            network=full_network,
+            networking_config={full_network: EndpointConfig("1.41", ipv4_address=address)},
+            **more,
+        )
+        with self.joining[network]:
+            container.start()
+        container.get_docker_client().client.close()
+        return container.get_wrapped_container()
+
+    def start_node(self, name: str, **environment: str) -> None:
+        """`environment` is what the node gets beside its program's own."""
+        topology = self.addresses.topology
+        center, program = topology.center_of(name).name, nodes.program(self.addresses, topology.node(name))
+        self.container(
+            name,
+            replace(program, environment=program.environment | environment),
+            image=self.node_image,
+            network=center,
+            address=self.addresses.node(name),
+            extra_hosts=self.addresses.hosts(center),
+        )
+
+
 class Startup:
     """One start. Split into steps so that each fits a screen; use `start`."""
 
@@ -63,11 +125,10 @@ class Startup:
         self.client = engine.connect()
         self.labels = engine.labels(run_id, str(directory))
         self.prefix = f"drillbook-{secrets.token_hex(3)}"
-        # One at a time joins a network: see docs/decisions/0011-one-endpoint-at-a-time.md.
-        self.joining: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self.began = time.monotonic()
         self.milestones: dict[str, float] = {}
         self.addresses = self.make_networks(door_port)
+        self.maker = Maker(self.client, self.addresses, prefix=self.prefix, labels=self.labels, node_image=images.node)
         self.standing = Standing(
             run_id=run_id,
             directory=str(directory),
@@ -116,51 +177,10 @@ class Startup:
         )
 
     # --- Containers ---------------------------------------------------------------------------------------------------
-    def container(
-        self, name: str, program: Program, *, image: str, network: str, address: str, published: int = 0, **more: Any
-    ) -> Any:
-        # With its version said, a client need not ask the engine for it, which starts two programs each time.
-        client = {"timeout": engine.REQUEST_TIMEOUT_S, "version": self.client.api.api_version}
-        container = DockerContainer(image, docker_client_kw=client)
-        container.with_name(f"{self.prefix}-{name}").with_command(list(program.command))
-        # A proxy of the host's Docker client would be put into every container, and catch what they say to each other.
-        container.with_envs(NO_PROXY="*", no_proxy="*", **program.environment)
-        if program.volume:
-            volume = f"{self.prefix}-{name}"
-            self.client.volumes.create(volume, labels=self.labels)
-            container.with_volume_mapping(volume, program.volume, "rw")
-        if published:
-            container.ports[f"{nodes.DOOR_PORT}/tcp"] = ("127.0.0.1", published)  # type: ignore[assignment]
-        full_network = f"{self.prefix}-{network}"
-        container.with_kwargs(
-            hostname=name,
-            labels=self.labels,
-            cap_add=list(program.capabilities),
-            sysctls=program.sysctls,
-            network=full_network,
-            networking_config={full_network: EndpointConfig("1.41", ipv4_address=address)},
-            **more,
-        )
-        with self.joining[network]:
-            container.start()
-        container.get_docker_client().client.close()
-        return container.get_wrapped_container()
-
-    def start_node(self, name: str) -> None:
-        center = self.topology.center_of(name).name
-        self.container(
-            name,
-            nodes.program(self.addresses, self.topology.node(name)),
-            image=self.images.node,
-            network=center,
-            address=self.addresses.node(name),
-            extra_hosts=self.addresses.hosts(center),
-        )
-
     def start_link(self, pair: tuple[str, str]) -> None:
         one, other = pair
         name = Cluster.link_name(pair)
-        container = self.container(
+        container = self.maker.container(
             name, nodes.link(), image=self.images.link, network=one, address=self.addresses.link(pair, one)
         )
         self.join(container.id, other, self.addresses.link(pair, other))
@@ -175,7 +195,7 @@ class Startup:
             proxy.populate(links.proxies(self.addresses, pair), latency)
 
     def start_door(self) -> None:
-        container = self.container(
+        container = self.maker.container(
             DOOR,
             nodes.door(self.addresses),
             image=self.images.node,
@@ -190,7 +210,7 @@ class Startup:
             raise ClusterError(f"the door could not be closed to the outside: {done.output.decode(errors='replace').strip()}")
 
     def join(self, container_id: str, network: str, address: str) -> None:
-        with self.joining[network]:
+        with self.maker.joining[network]:
             self.client.networks.get(f"{self.prefix}-{network}").connect(container_id, ipv4_address=address)
 
     def links_begun_by(self, center: str) -> list[tuple[str, str]]:
@@ -207,7 +227,7 @@ class Startup:
                 kind = KINDS[node.kind]
                 first = kind.first_start if kind.first_start is not None and kind.name not in begun else kind.start
                 begun.add(kind.name)
-                jobs.append((first, partial(self.start_node, node.name)))
+                jobs.append((first, partial(self.maker.start_node, node.name)))
             jobs += [(LINKS_START, partial(self.start_link, pair)) for pair in self.links_begun_by(center.name)]
             queues[center.name] = [job for _, job in sorted(jobs, key=lambda one: one[0])]
         queues[DOOR] = [self.start_door]
@@ -231,15 +251,16 @@ class Startup:
 
     # --- Readiness ----------------------------------------------------------------------------------------------------
     def wait_ready(self, cluster: Cluster) -> Started:
-        """Ready: a payment came back through the front door and stands in two centers; then until every copy streams."""
+        """Ready: a payment came back through the front door and is held twice; then until every copy streams."""
         key = f"{self.run_id}-ready-0001"
         for group in cluster.topology.groups:
             if group.upstream is None:  # the others can't be whole before it, and are waited for at the end
                 manager_of(group).form(cluster, group, within_s=READY_WITHIN_S)
                 self.mark(f"{group.name} has a leader")
         wait_for(lambda: pay(cluster, key), within_s=READY_WITHIN_S, what="a payment through the front door", every_s=0.02)
-        wait_for(lambda: held_in_two_centers(cluster, key), within_s=READY_WITHIN_S, what="that payment in two centers")
-        self.mark("first payment through the front door, held in two centers")
+        where = two_places(self.topology)
+        wait_for(lambda: held_twice(cluster, key), within_s=READY_WITHIN_S, what=f"that payment {where}")
+        self.mark(f"first payment through the front door, held {where}")
         first = self.milestones[next(reversed(self.milestones))]
         # Each look opens a connection to every database: more looks would slow down what they wait for.
         wait_for(lambda: fully_redundant(cluster), within_s=REDUNDANT_WITHIN_S, what="full redundancy", every_s=0.25)
@@ -247,13 +268,22 @@ class Startup:
         return Started(cluster, first, self.milestones[next(reversed(self.milestones))], self.milestones)
 
 
-def held_in_two_centers(cluster: Cluster, key: str) -> bool:
-    """Whether a payment stands on databases of two centers."""
+def two_places(topology: Topology) -> str:
+    """Where a payment is held twice: in two centers, if databases stand in as many."""
+    return "in two centers" if in_centers(topology) else "on two copies"
+
+
+def in_centers(topology: Topology) -> bool:
+    return sum(any(n.kind == DATABASE for n in center.nodes) for center in topology.centers) > 1
+
+
+def held_twice(cluster: Cluster, key: str) -> bool:
+    """Whether a payment stands on databases of two centers; on two databases, where only one center has any."""
     holders = set()
     for node in cluster.databases():
         if cluster.state(node.name) and cluster.sql(node.name, "SELECT 1 FROM payments WHERE key = %s", key):
-            holders.add(cluster.topology.center_of(node.name).name)
-    return len(holders) >= 2
+            holders.add(cluster.topology.center_of(node.name).name if in_centers(cluster.topology) else node.name)
+    return len(holders) >= min(2, len(cluster.databases()))
 
 
 def pay(cluster: Cluster, key: str) -> bool:
@@ -266,15 +296,33 @@ def pay(cluster: Cluster, key: str) -> bool:
 
 
 def start(topology: Topology, images: Images, *, run_id: str, directory: Path, door_port: int = 0, progress: Progress) -> Started:
-    """Start `topology` and wait until it is fully redundant. Whatever was made is removed again when that fails."""
+    """Start `topology` and wait until it is fully redundant.
+
+    Whatever was made is removed again when that fails; what it had logged is kept in `logs` of the directory.
+    """
     client = engine.connect()
     try:
         startup = Startup(topology, images, run_id=run_id, directory=directory, door_port=door_port, progress=progress)
         return startup.wait_ready(startup.start_all())
     except BaseException:
+        if kept := keep_logs(client, run_id, directory / "logs"):
+            progress(f"the start failed; what {kept} containers had logged until then is in {directory / 'logs'}")
         engine.remove_for_good(client, run_id)
         (directory / "standing.json").unlink(missing_ok=True)
         raise
+
+
+def keep_logs(client: Any, run_id: str, place: Path) -> int:
+    """What each container of a run has written, as `place/<name>.log`; returns of how many. What can't be read is left out."""
+    kept = 0
+    try:
+        for container in engine.containers_of(client, run_id):
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"{str(container.name).split('-', 2)[-1]}.log").write_bytes(container.logs(timestamps=True))
+            kept += 1
+    except engine.REFUSALS:  # it is the failed start that is to be told, not this
+        pass
+    return kept
 
 
 def free_port() -> int:

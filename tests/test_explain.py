@@ -130,7 +130,11 @@ def test_a_center_loss_costs_the_lease_and_what_follows(base: tuple[Plan, Measur
     rto = predicted(base, fault())["rto_s"]
     assert rto.low == 19 + 2  # ttl − loop_wait, and a dead member's answer
     assert rto.high is not None
-    assert rto.low + 3 < rto.high < 30
+    assert rto.low + 3 < rto.high < 39
+    assert "rewind" in [term.name for term in rto.terms]
+    assert "rewind" not in [
+        term.name for term in predicted(base, fault(), synchronous="plain")["rto_s"].terms
+    ]  # nobody is waited for
     assert rto.low == pytest.approx(sum(term.low_s for term in rto.terms))
     assert rto.high == pytest.approx(sum(term.high_s for term in rto.terms) + 0.2, abs=0.001)
     assert rto.within

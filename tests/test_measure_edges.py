@@ -16,7 +16,7 @@ from judging.awaited import Missed
 from judging.books import audit
 from judging.evidence import Event, Evidence, ProbeCount
 from judging.host import Host, Stall
-from judging.injections import injections
+from judging.injections import _lasting, injections
 from judging.measure import (
     _detection,
     _end_lsn,
@@ -32,7 +32,7 @@ from judging.measure import (
     seconds_up,
 )
 from judging.outage import Service
-from judging.records import Records, Until, read
+from judging.records import Effect, Injected, Intent, Records, Until, read
 from judging.segments import Takeover
 from tests.synthetic import SCENARIOS, Scenario, write_run
 from tests.test_intervals import QUIET, injection
@@ -365,3 +365,15 @@ def test_only_acknowledged_payments_were_unprotected(fresh: Fresh) -> None:
     assert seen is not None
     assert seen.unprotected_acknowledged == acknowledged
     assert seen.unprotected_ns > 20 * S
+
+
+def test_a_fault_that_lasts_explains_who_does_not_answer_beside_the_next() -> None:
+    def intent(name: str, node: str) -> Intent:
+        return Intent(effect=Effect(down=[node]), id=name, name="NodeKilled", target=node)
+
+    first, second, third = (Injected(id=name, before_ns=at, after_ns=at + 1) for name, at in (("f1", 10), ("f2", 20), ("f3", 30)))
+    injected, intents = [first, second, third], {"f1": intent("f1", "a"), "f2": intent("f2", "b"), "f3": intent("f3", "c")}
+    heals = [("f1", 5), ("f1", 25)]  # the first heal was before the injection, and ends nothing
+    assert _lasting(injected, heals, intents, second) == [(10, {"a"}), (30, {"c"})]  # a proof tells which came before it
+    assert _lasting(injected, heals, intents, third) == [(20, {"b"})]  # f1 was healed by then
+    assert _lasting(injected, heals, {"f2": intents["f2"]}, second) == []  # of one without an intent nothing is known

@@ -40,15 +40,22 @@ class Slow:
     target = "dc1"
     arguments: dict[str, Any] = {}  # noqa: RUF012
 
-    def __init__(self, proves: Callable[[], Proof] | None = None, *, fails_to_prepare: bool = False) -> None:
+    def __init__(
+        self, proves: Callable[[], Proof] | None = None, *, fails_to_prepare: bool = False, does: Effect | None = None
+    ) -> None:
+        self.does = does or Effect()
         self.proves = proves or (lambda: Proof((Check("dc1-a", "down", "down", ok=True),)))
         self.fails_to_prepare = fails_to_prepare
         self.told = threading.Event()
         self.done: list[str] = []
 
+    @staticmethod
+    def targets(topology: Topology) -> list[str]:
+        return [center.name for center in topology.centers]
+
     def effect(self, topology: Topology) -> Effect:
         del topology
-        return Effect()
+        return self.does
 
     def undo(self) -> str:
         return "nothing"
@@ -176,6 +183,40 @@ def test_one_proof_is_read_before_the_next_fault_comes(run: Run) -> None:
         pass
     assert kinds(run)[:5] == ["intent", "injected", "proof", "intent", "injected"]
     assert kinds(run).count("proof") == 2
+
+
+def test_whom_one_fault_has_down_need_not_answer_beside_the_next(run: Run) -> None:
+    """The first one's victim is dead when the second one's proof is read, and is no bystander of it; all others are."""
+
+    class Dead(StillCluster):
+        def answers(self, node: str) -> bool:
+            return node not in dead
+
+    dead: set[str] = set()
+    run.cluster = cast(Any, Dead())
+    first, second = Slow(does=Effect(down=("dc2-b",))), Slow(does=Effect(down=("dc1-a",)))
+    first.told.set()
+    second.told.set()
+    with run.fault(first):
+        dead.add("dc2-b")
+        with run.fault(second):
+            dead.add("dc1-a")
+    lines = (run.directory / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    proofs = [event["data"] for event in map(json.loads, lines) if event["kind"] == "proof"]
+    asked = [{check["subject"] for check in proof["checks"] if check["side"] == "bystander"} for proof in proofs]
+    assert [proof["proved"] for proof in proofs] == [True, True]
+    assert "dc1-a" in asked[0]
+    assert not {"dc1-a", "dc2-b"} & asked[1]
+    assert {"dc1-b", "dc2-a", "dc3-a"} <= asked[1]
+
+
+def test_two_faults_do_not_hit_the_same(run: Run) -> None:
+    first, second = Slow(does=Effect(cut=("dc1->dc2",))), Slow(does=Effect(cut=("dc1->dc2", "dc2->dc1")))
+    first.told.set()
+    told = "would hit dc1->dc2, which fault f1 has hit already"
+    with run.fault(first), pytest.raises(CouldNotTell, match=told), run.fault(second):
+        raise AssertionError("the body must not run")
+    assert "inject" not in second.done
 
 
 def test_what_could_not_be_prepared_is_let_go_and_was_never_intended(run: Run) -> None:

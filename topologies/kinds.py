@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 DATA_DIRECTORY = "/var/lib/postgresql/data"
 DATABASE, STORE, BALANCER, BANK, WATCHER, MONITOR = "postgres", "etcd", "haproxy", "bank", "watcher", "monitor"
+FRONT = "front"  # takes customers in a center that has no bank, and passes them on to one elsewhere
+REPOSITORY = "repository"  # keeps backups and the log that was archived since, by SFTP
+BACKUPS = "/var/lib/pgbackrest"
 LINKS_START = 30  # after the stores and a center's first database, which the rest waits for
 
 
@@ -33,9 +36,11 @@ KINDS = {
     for kind in (
         Kind(STORE, port=2379, others=(2380,), start=10, state="/var/lib/etcd", asked="/version"),
         Kind(MONITOR, port=5432, start=10, state="/var/lib/postgresql"),
+        Kind(REPOSITORY, port=22, start=15, state=BACKUPS),
         Kind(DATABASE, port=5432, start=40, first_start=20, state=DATA_DIRECTORY),
         Kind(WATCHER, port=8009, start=45, asked="/", says=(200, 503)),
         Kind(BANK, port=8080, start=50, asked="/ready", says=(200, 503)),
+        Kind(FRONT, port=8080, start=55, asked="/ready", says=(200, 503)),
         Kind(BALANCER, port=5432, start=60),
     )
 }

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from topologies.kinds import BALANCER, BANK, DATABASE, KINDS
+from topologies.kinds import BALANCER, BANK, DATABASE, FRONT, KINDS
 
 DOOR, LINK = "door", "link-"
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")  # what names of containers, hosts, slots and rules can be made of
@@ -79,13 +79,18 @@ class Group:
 
 @dataclass(frozen=True)
 class Door:
-    """Where customers pay: at the first of `centers` whose bank is ready. People alone let them into the `closed` ones."""
+    """Where customers pay: at the first of `centers` whose bank, or front, is ready; with `spread` at all of them, in turns.
+
+    People alone let them into the `closed` ones.
+    """
 
     centers: tuple[str, ...]
     closed: tuple[str, ...] = ()
+    spread: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        return {"centers": list(self.centers), "closed": list(self.closed)}
+        told: dict[str, Any] = {"centers": list(self.centers), "closed": list(self.closed)}
+        return told | ({"spread": True} if self.spread else {})
 
 
 @dataclass(frozen=True)
@@ -209,8 +214,12 @@ def _contradictions(topology: Topology) -> Iterator[str]:
         seen_there = ", ".join(served) or "none"
         yield f"the door: expected centers of {', '.join(centers)}, each once and one at least open; seen {seen_there}"
     for name in served:
-        if not any(n.kind == BANK for n in topology.center(name).nodes):
-            yield f"the door leads to {name}: expected a bank there; seen none"
+        if not any(n.kind in (BANK, FRONT) for n in topology.center(name).nodes):
+            yield f"the door leads to {name}: expected a bank or a front there; seen none"
+    fronts = [node for node in nodes if node.kind == FRONT]
+    for front in fronts:
+        if not any(n.group == front.group for n in topology.nodes(BANK)):
+            yield f"front {front.name}: expected a bank of group {front.group} to pass customers on to; seen none"
 
 
 def _missing(topology: Topology, center: Center) -> Iterator[str]:
@@ -218,10 +227,12 @@ def _missing(topology: Topology, center: Center) -> Iterator[str]:
     kinds = {node.kind for node in center.nodes}
     if len(topology.centers) > 1 and not topology.links_of(center.name):
         yield f"center {center.name}: expected a link to another center; seen none"
-    if not any(KINDS[kind].asked for kind in kinds):
+    if DATABASE in kinds and not any(KINDS[kind].asked for kind in kinds):
         asked = " or ".join(kind.name for kind in KINDS.values() if kind.asked)
-        seen = ", ".join(sorted(kinds)) or "none"
-        yield f"center {center.name}: expected a node that can be asked over HTTP ({asked}); seen {seen}"
+        seen = ", ".join(sorted(kinds))
+        yield f"center {center.name}: expected a node that can be asked over HTTP ({asked}) beside its databases; seen {seen}"
+    if not kinds:
+        yield f"center {center.name}: expected at least one node; seen none"
     for bank in (n for n in center.nodes if n.kind == BANK):
         if not any(n.kind == BALANCER and n.group == bank.group for n in center.nodes):
             yield f"bank {bank.name}: expected a balancer of group {bank.group} in {center.name}; seen none"
@@ -251,14 +262,17 @@ class Effect:
     """What a fault must change; everything else must keep working.
 
     `down` names nodes that must not answer; `cut` names directed paths (`dc1->dc2`, `door->dc1`, and between two nodes
-    `dc1-a->dc2-a`) that must carry nothing.
+    `dc1-a->dc2-a`) that must carry nothing. `destroyed` names those of the nodes that are down of which nothing is left, their
+    disks included.
     """
 
     down: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()
+    destroyed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {"down": list(self.down), "cut": list(self.cut)}
+        told = {"down": list(self.down), "cut": list(self.cut)}
+        return told | ({"destroyed": list(self.destroyed)} if self.destroyed else {})
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ RULES: tuple[Rule, ...] = (
     faults.effect_follows_from_the_target,
     faults.proof_is_of_its_kind,
     faults.victims_fell_silent,
+    faults.who_was_replaced_was_gone,
     faults.logs_resume_with_the_heal,
     faults.nobody_else_was_down,
     faults.fault_came_before_its_effect,

@@ -188,7 +188,8 @@ def every_dead_primary_was_opened(case: Case) -> Iterator[str]:
     told = {data.node for _, data in case.records.of("autopsy", AutopsyDone)}
     for fault in case.faults:
         primary = _primary_before(case, fault)
-        if primary in fault.effect.down and primary not in told and fault.heal_ns is not None:
+        dead = primary in fault.effect.down and primary not in fault.effect.destroyed  # of a destroyed one there is no disk
+        if dead and primary not in told and fault.heal_ns is not None:
             yield f"Fault {fault.id} killed the primary {primary}; no autopsy event says what its disk holds."
 
 

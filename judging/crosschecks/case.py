@@ -47,6 +47,7 @@ class Fault:
     intended_ns: int | None
     heal_ns: int | None
     proof: Proof | None
+    proved_ns: int | None  # when the proof was written
 
 
 class Case:
@@ -169,10 +170,11 @@ class Case:
         """The faults that were injected, in the order of time."""
         intents = {data.id: (event.t_ns, data) for event, data in self.records.of("intent", Intent)}
         heals = [(data.id, event.t_ns) for event, data in self.records.of("heal_started", HealStarted)]
-        proofs = {data.id: data for _, data in self.records.of("proof", Proof)}
+        proofs = {data.id: (event.t_ns, data) for event, data in self.records.of("proof", Proof)}
         found = []
         for _, data in sorted(self.records.of("injected", Injected), key=lambda one: one[1].before_ns):
             told_ns, intent = intents.get(data.id, (None, None))
+            proved_ns, proof = proofs.get(data.id, (None, None))
             found.append(
                 Fault(
                     id=data.id,
@@ -183,7 +185,8 @@ class Case:
                     after_ns=data.after_ns,
                     intended_ns=told_ns,
                     heal_ns=next((t for one, t in heals if one == data.id and t >= data.before_ns), None),
-                    proof=proofs.get(data.id),
+                    proof=proof,
+                    proved_ns=proved_ns,
                 )
             )
         return found

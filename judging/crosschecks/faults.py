@@ -9,10 +9,12 @@ import numpy as np
 
 from judging.crosschecks.case import BUSY_NS, SECOND_NS, Case, Fault, first_few
 from judging.outage import failing_second, forgiven
-from judging.records import Check
+from judging.records import Check, Replaced
 
-DEATHS = ("CenterPowerLoss", "RegionLoss", "NodeKilled")
+DEATHS = ("CenterPowerLoss", "RegionLoss", "NodeKilled", "SiteDestroyed")
+DESTROYS = ("SiteDestroyed",)  # of these, nothing of the victim is left
 DEAD = re.compile(r"^exited, exit code 137, port \d+ closed$")
+GONE = re.compile(r"^no container, no disk, port \d+ closed$")
 DROPPED = re.compile(r"^(?:rule in place, )?(\d+) packets dropped$")
 FLIPPED = re.compile(r"^bytes ([0-9a-f]+) \(were ([0-9a-f]+)\)$")
 RESUMES_NS = 15 * SECOND_NS  # a container's first words, on a machine that starts five at once
@@ -27,7 +29,12 @@ def effect_follows_from_the_target(case: Case) -> Iterator[str]:
         if wanted is None:
             continue
         down, cut = wanted
-        for seen, expected, word in ((set(fault.effect.down), down, "down"), (set(fault.effect.cut), cut, "cut")):
+        destroyed = down if fault.name in DESTROYS else set[str]()
+        for seen, expected, word in (
+            (set(fault.effect.down), down, "down"),
+            (set(fault.effect.cut), cut, "cut"),
+            (set(fault.effect.destroyed), destroyed, "destroyed"),
+        ):
             if seen != expected:
                 yield (
                     f"Fault {fault.id}: {fault.name} of {fault.target}"
@@ -46,7 +53,7 @@ def _effect(case: Case, fault: Fault) -> tuple[set[str], set[str]] | None:
     if fault.name == "LinkBlackholed":
         one, both, other = fault.target.partition("<->")
         return set(), {f"{one}->{other}", f"{other}->{one}"} if both else {fault.target}
-    if fault.name not in DEATHS or case.plan is None:
+    if fault.name not in (*DEATHS, "CenterIsolated") or case.plan is None:
         return None
     centers = [c for c in case.plan.topology.get("centers", []) if fault.target in (c["name"], c["region"])]
     names = {c["name"] for c in centers}
@@ -55,6 +62,9 @@ def _effect(case: Case, fault: Fault) -> tuple[set[str], set[str]] | None:
         for link in case.plan.topology.get("links", [])
         if {link["source"], link["target"]} & names
     }
+    if fault.name not in DEATHS:
+        names &= set(case.plan.topology.get("door", {}).get("centers", []))  # no packet goes where no customer goes
+        return set(), links | {f"door->{name}" for name in names}
     return {node["name"] for c in centers for node in c["nodes"]}, links | {f"door->{name}" for name in names}
 
 
@@ -75,6 +85,8 @@ def _unlike(fault: Fault, check: Check) -> str | None:
         return None
     if check.side == "bystander":
         return None if check.seen == check.expected else f"expected {check.expected!r} of a bystander"
+    if check.subject in fault.effect.destroyed:
+        return None if GONE.match(seen) else "expected neither a container nor a disk of a destroyed node, and a closed port"
     if check.subject in fault.effect.down and fault.name in DEATHS:
         return None if DEAD.match(seen) else "expected exit code 137 of a killed node and a closed port"
     if check.subject in fault.effect.cut:
@@ -103,12 +115,13 @@ def _too_few(fault: Fault) -> Iterator[str]:
 
 
 def victims_fell_silent(case: Case) -> Iterator[str]:
-    """A dead node answers no sample and writes no log until it is healed."""
+    """A dead node answers no sample and writes no log until it is healed, or another machine stands in for it."""
     samples = case.records.samples
     for fault in (f for f in case.faults if f.proof is not None and f.proof.proved):
-        until_ns = fault.heal_ns if fault.heal_ns is not None else case.records.events[-1].t_ns
+        healed_ns = fault.heal_ns if fault.heal_ns is not None else case.records.events[-1].t_ns
         from_ns = fault.after_ns + BUSY_NS
         for node in fault.effect.down:
+            until_ns = min([healed_ns, *_stood_in_for(case, fault, node)])
             if samples is not None and node in case.databases:
                 theirs = samples[samples["node"] == node]
                 answered = theirs[(theirs["asked_ns"] > from_ns) & (theirs["t_ns"] < until_ns) & (theirs["ok"] == 1)]
@@ -128,6 +141,31 @@ def victims_fell_silent(case: Case) -> Iterator[str]:
                     f" goes on, {len(spoke)} lines from {case.since_start(spoke[0])}"
                     " on."
                 )
+
+
+def _stood_in_for(case: Case, fault: Fault, node: str) -> list[int]:
+    """When a machine came that stands in for a node which that fault destroyed."""
+    if node not in fault.effect.destroyed:
+        return []
+    return [
+        event.t_ns for event, data in case.records.of("replaced", Replaced) if node in data.nodes and event.t_ns > fault.after_ns
+    ]
+
+
+def who_was_replaced_was_gone(case: Case) -> Iterator[str]:
+    """A machine stands in only for one of which a proof has said before that nothing is left."""
+    for event, data in case.records.of("replaced", Replaced):
+        gone = {
+            node
+            for fault in case.faults
+            if fault.proof is not None and fault.proof.proved and fault.proved_ns is not None and fault.proved_ns < event.t_ns
+            for node in fault.effect.destroyed
+        }
+        if strange := [node for node in data.nodes if node not in gone]:
+            yield (
+                f"events.jsonl seq {event.seq} has new machines for {first_few(strange)}; no fault's proof says before it that"
+                " nothing is left of the old ones."
+            )
 
 
 def logs_resume_with_the_heal(case: Case) -> Iterator[str]:

@@ -67,6 +67,7 @@ NODE_FILES = (
     "repmgr-follow",
     "watcher-node",
     "autofailover-node",
+    "repository-node",
 )
 
 

@@ -7,11 +7,15 @@ RUN printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod +x /usr/sbin
  && mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf \
  && apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends \
-      postgresql-17 postgresql-17-repmgr repmgr postgresql-17-auto-failover pg-auto-failover-cli patroni python3-etcd etcd-server etcd-client haproxy \
+      postgresql-17 postgresql-17-repmgr repmgr postgresql-17-auto-failover pg-auto-failover-cli pgbackrest openssh-server patroni python3-etcd etcd-server etcd-client haproxy \
       python3-uvicorn python3-uvloop python3-httptools python3-starlette python3-asyncpg \
       nftables iproute2 iputils-ping procps util-linux \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 COPY schema.sql /opt/drillbook/
+# Who may write into a backup repository: one key, made with the image, for a laboratory on one machine. The account of a
+# repository has no password, and isn't locked.
+RUN ssh-keygen -q -t rsa -b 3072 -m PEM -N '' -C backup -f /opt/drillbook/backup-key && chown postgres /opt/drillbook/backup-key \
+ && usermod -p '*' postgres && install -d -o postgres -g postgres /var/lib/pgbackrest && rm -f /etc/pgbackrest.conf
 # The data directory is made once, here; a node starts from a copy of it (0.3 s against 1 s for initdb). A new segment of
 # WAL, and none kept to be used again: a quarter less to copy, five times.
 RUN install -d -o postgres -g postgres /opt/drillbook/baked /var/lib/postgresql/data /run/postgresql \
@@ -23,6 +27,6 @@ RUN install -d -o postgres -g postgres /opt/drillbook/baked /var/lib/postgresql/
       psql -h /tmp -q -t -c "SELECT pg_switch_wal()" -c checkpoint >/dev/null; \
       $bin/pg_ctl -D $data -w -s -m fast stop; rm -f /tmp/bake.log' \
  && chmod 700 /opt/drillbook/baked /var/lib/postgresql/data
-COPY bank.py baked.py server.py run-node patroni-node server-node repmgr-node repmgr-promote repmgr-follow watcher-node autofailover-node /opt/drillbook/
+COPY bank.py baked.py server.py run-node patroni-node server-node repmgr-node repmgr-promote repmgr-follow watcher-node autofailover-node repository-node /opt/drillbook/
 RUN chmod 755 /opt/drillbook/*-node /opt/drillbook/repmgr-*
 ENTRYPOINT ["/opt/drillbook/run-node"]

@@ -4,7 +4,10 @@ The first time it starts from the baked directory, one as the primary. After tha
 UPSTREAM, so that an old primary that comes back never is one by itself; it is rewound first where timelines differ.
 
 Environment: NAME, SEED (1: starts as the primary the first time), UPSTREAM (how libpq finds the primary), HBA. A file
-`upstream` in the data directory says instead where the primary is found; a file `rebuild` there orders a new copy.
+`upstream` in the data directory says instead where the primary is found; a file `rebuild` there orders a new copy. BACKUP
+(pgbackrest.conf) says where backups are kept. RESTORE is given to a machine that stands in for one that is gone, disk and all:
+`backup` (it is made from the newest backup and all the log that was archived, and starts as the primary) or `copy` (it is made
+from the primary, once there is one).
 """
 
 import os
@@ -22,6 +25,7 @@ TIMELINE = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)):
 KEEPALIVE = "keepalives_idle=2 keepalives_interval=1 keepalives_count=3 connect_timeout=2 tcp_user_timeout=2000"
 MOVED = DATA / "upstream"
 REBUILD = DATA / "rebuild"
+BACKUP = pathlib.Path("/etc/pgbackrest.conf")
 
 
 def source():
@@ -55,7 +59,11 @@ def prepare(config):
     with pathlib.Path(config).open("a") as file:
         file.write(f"primary_conninfo = '{source()} user=replicator password=replicator application_name={os.environ['NAME']}'\n")
     pathlib.Path(config).chmod(0o644)
-    if first_start():
+    if "BACKUP" in os.environ:
+        BACKUP.write_text(os.environ["BACKUP"])
+    if first_start() and "RESTORE" in os.environ:
+        stand_in()
+    elif first_start():
         copy_baked()
         with (DATA / "postgresql.conf").open("a") as file:
             file.write(f"include_if_exists '{config}'\n")  # an autopsy reads a copy of this disk elsewhere
@@ -65,6 +73,16 @@ def prepare(config):
         follow()
     (DATA / "postmaster.pid").unlink(missing_ok=True)
     own()
+
+
+def stand_in():
+    """Makes the data directory of a machine that is new, in the place of one that is gone."""
+    own()
+    if os.environ["RESTORE"] == "copy":
+        wait_for(lambda: ask_primary(TIMELINE), f"a primary at {source()}", every_s=0.2)
+        copy_anew()
+    elif not run("pgbackrest", "--stanza=bank", "restore"):
+        sys.exit("no backup could be restored")
 
 
 def forget(name):
