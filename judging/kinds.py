@@ -41,6 +41,11 @@ class Baseline(Shape):
 class Effect(Shape):
     down: list[str]
     cut: list[str]
+    destroyed: list[str] = []
+
+
+class Replaced(Shape):
+    nodes: list[str]
 
 
 class Intent(Shape):
@@ -183,6 +188,7 @@ KINDS: dict[str, type[Shape]] = {
     "primary": Primary,
     "leader_key": LeaderKey,
     "durability": Durability,
+    "replaced": Replaced,
     "step": Step,
     "damage": Damage,
     "until": Until,

@@ -169,9 +169,14 @@ def table(data: bytes, kind: Any, sorted_by: int = 0) -> Any:
 
 
 def fits(value: Any, shape: Any) -> bool:
-    """Whether a JSON value has a shape: a type, test, pattern, {name: shape}, [shape of each], (one of these), or constant."""
+    """Whether a JSON value has a shape: a type, test, pattern, {name: shape}, [shape of each], (one of these), or constant.
+
+    A name that ends in `?` may be missing.
+    """
     if isinstance(shape, dict):
-        return isinstance(value, dict) and all(name in value and fits(value[name], inner) for name, inner in shape.items())
+        return isinstance(value, dict) and all(
+            fits(value[key], inner) if (key := name.rstrip("?")) in value else key != name for name, inner in shape.items()
+        )
     if isinstance(shape, list):
         return isinstance(value, list) and all(fits(item, shape[0]) for item in value)
     if isinstance(shape, tuple):
@@ -190,10 +195,6 @@ def is_wall(value: Any) -> bool:
     with suppress(Damaged):
         return isinstance(value, str) and wall_ns(value) >= 0
     return False
-
-
-def is_effect(value: Any) -> bool:
-    return fits(value, {"down": [str], "cut": [str]}) and fits(value.get("destroyed", []), [str])
 
 
 def above_0(value: Any) -> bool:
@@ -245,6 +246,7 @@ PEERS = [{"name": str, "state": str, "sync_state": str, "flush_lsn": (None, int)
 OF_A_WITNESS = {"wake": {"at_ns": int}, "sync": {}, "pressure": {}, "cpu": {}}
 SOURCE = ("harness", "databases", "dcs", "door", "customers", "hands", "host")
 EVENT = {"seq": int, "t_ns": int, "wall": is_wall, "source": SOURCE, "kind": str, "text": str, "data": dict, "prev": str}
+EFFECT = {"down": [str], "cut": [str], "destroyed?": [str]}
 CHECK = {"subject": str, "side": ("victim", "bystander"), "expected": str, "seen": str, "ok": bool}
 KEYS = {"count": int, "sha256": HASH}
 EVENTS: dict[str, Any] = {
@@ -252,7 +254,7 @@ EVENTS: dict[str, Any] = {
     "phase": {"name": ("start", "steady", "baseline", "fault", "heal", "drain", "readback", "seal")},
     "books_closed": {"node": str, "payments": int, "sha256": HASH},
     "baseline": {"from_ns": int, "to_ns": int},
-    "intent": {"id": str, "name": str, "target": str, "args": dict, "effect": is_effect},
+    "intent": {"id": str, "name": str, "target": str, "args": dict, "effect": EFFECT},
     "injected": {"id": str, "before_ns": int, "after_ns": int},
     "proof": {"id": str, "proved": bool, "checks": [CHECK]},
     "reach": {"moment": ("before", "during", "after"), "cells": [{"source": str, "target": str, "ok": bool}]},

@@ -52,7 +52,7 @@ class FakeWatcher:
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
     monkeypatch.setattr(FakeWatcher, "world", made, raising=False)
-    monkeypatch.setattr(ground, "Watcher", FakeWatcher)
+    monkeypatch.setattr(ground, "watcher", FakeWatcher)
     client = SimpleNamespace(version=lambda: {"Version": "0"}, info=lambda: {"DockerRootDir": "/"})
     images = SimpleNamespace(toxiproxy=True, why_no_toxiproxy="", node="node", link="link")
     monkeypatch.setattr(runner, "prepare", lambda _: (client, images))

@@ -21,7 +21,7 @@ def test_both_verifiers_know_the_same_kinds_and_fields() -> None:
 
     def fields(shape: Any) -> Any:
         if isinstance(shape, dict):
-            return {name: fields(inner) for name, inner in shape.items()}
+            return {name.rstrip("?"): fields(inner) for name, inner in shape.items()}
         return fields(shape[0]) if isinstance(shape, list) else None
 
     def ours(model: type[kinds.Shape]) -> dict[str, Any]:
@@ -90,6 +90,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "primary": {"node": None, "roles": {}},
     "leader_key": {"store": "region-a", "leader": None, "seen_before_ns": 1},
     "durability": {"node": "dc1-a", "settings": {}, "overrides": []},
+    "replaced": {"nodes": ["dc1-a"]},
     "step": {"name": "x", "role": None, "before_ns": 1, "after_ns": 2, "ok": True},
     "damage": {"node": "dc1-a", "pages": []},
     "until": {"condition": "x", "within_s": 1, "reached": True, "waited_s": 0.5},

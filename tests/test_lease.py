@@ -91,7 +91,7 @@ def test_signals_to_the_group_do_not_end_it(tmp_path: Path) -> None:
     try:
         deadline = time.monotonic() + 20
         ignored = 0
-        while not ignored & 0x4003 and time.monotonic() < deadline:  # SIGHUP, SIGINT, SIGTERM: bits 0, 1, 14
+        while ignored & 0x4003 != 0x4003 and time.monotonic() < deadline:  # SIGHUP, SIGINT, SIGTERM: bits 0, 1, 14
             status = Path(f"/proc/{one.process.pid}/status").read_text(encoding="utf-8")
             ignored = int(next(line for line in status.splitlines() if line.startswith("SigIgn:")).split()[1], 16)
             time.sleep(0.05)
