@@ -27,6 +27,8 @@ def effect_follows_from_the_target(case: Case) -> Iterator[str]:
     for fault in case.faults:
         wanted = _effect(case, fault)
         if wanted is None:
+            if fault.effect.destroyed:  # else any name would spare a dead primary's disk from being opened
+                yield f"Fault {fault.id}: {fault.name} destroys nothing; its intent says {first_few(fault.effect.destroyed)}."
             continue
         down, cut = wanted
         destroyed = down if fault.name in DESTROYS else set[str]()
