@@ -208,8 +208,15 @@ class House:
                 if (len(data), hashlib.sha256(data).hexdigest()) != (told["bytes"], told["sha256"]):
                     raise WorkerLost(f"{name} of worker {worker.number} came home otherwise than it was sent")
         deadline = time.monotonic() + COUNTED_WITHIN_S
-        while any(w.told is not None and w.payments < w.told["recorded"] for w in self.workers) and time.monotonic() < deadline:
+        while not self.all_counted() and time.monotonic() < deadline:
             gevent.sleep(LOOK_S)  # one that stays behind is told: both counts stand in ledger.json
+
+    def all_counted(self) -> bool:
+        """Whether every worker has reported as many payments, and all of them as many reads, as they have rows of."""
+        told = [(worker, worker.told) for worker in self.workers if worker.told is not None]
+        reads = self.runner.stats.get(READS, "GET").num_requests
+        paid = all(worker.payments >= sent["recorded"] for worker, sent in told)
+        return paid and reads >= sum(sent["reads"] for _, sent in told)
 
     def merge(self, into: dict[str, Ledger]) -> None:
         for name, ledger in into.items():
