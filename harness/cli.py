@@ -126,6 +126,7 @@ def plan(drill: str, settings: tuple[str, ...]) -> None:
     "--cycles", default=1, show_default=True, type=click.IntRange(min=1), help="Run each drill N times on one topology."
 )
 @click.option("--seed", type=int, help="Of all random choices; drawn and recorded when left out.")
+@click.option("--warm", is_flag=True, help="Drills that ask for the same topology follow each other on one.")
 @click.option("--keep", is_flag=True, help="Leave the topology standing afterwards (end it with 'down').")
 @click.option(
     "--port", default=0, type=click.IntRange(0, 65535), help="Of the front door on 127.0.0.1; any free one when left out."
@@ -138,6 +139,7 @@ def run(
     repeat: int,
     cycles: int,
     seed: int | None,
+    warm: bool,
     keep: bool,
     port: int,
     workers: int | None,
@@ -148,13 +150,15 @@ def run(
     found = [load_drill(name) for name in drills]
     if keep and repeat * len(found) > 1:
         raise BadInput("--keep leaves one topology standing: use it with one drill and without --repeat")
-    from harness.cycles import run_cycles
+    from harness.cycles import run_cycles, run_warm
     from harness.runner import INTERRUPTED_EXIT, Options, Result, run_drill
 
     options = Options(runs=RUNS, seed=seed, keep=keep, port=port, settings=dict(settings_of(settings)), workers=workers)
     results: list[Result] = []
     with quiet(as_json):
-        for drill in (drill for drill in found for _ in range(repeat)):
+        if warm:
+            results = run_warm([drill for drill in found for _ in range(repeat * cycles)], options, tell=click.echo)
+        for drill in (drill for drill in found for _ in range(repeat) if not warm):
             results += run_cycles(drill, options, cycles, tell=click.echo) if cycles > 1 else [run_drill(drill, options)]
             if results[-1].exit_code in (CouldNotStart.exit_code, INTERRUPTED_EXIT):
                 break

@@ -1,4 +1,4 @@
-"""What a run stands on: a topology of its own, or one on which cycles of a drill follow each other.
+"""What a run stands on: a topology of its own, or one on which cycles of a drill, or several drills, follow each other.
 
 A shared topology belongs, by its label, to the run that started it. The directory in that label is a link that always points to
 the cycle that runs: so `status`, `inject` and `heal` find the newest records, as with a run that is alone.
@@ -7,6 +7,7 @@ the cycle that runs: so `status`, `inject` and `heal` find the newest records, a
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class Ground:
     def _point(self, directory: Path) -> None:
         temporary = self.place.with_name(f"{self.place.name}.new")
         temporary.unlink(missing_ok=True)
-        temporary.symlink_to(directory.name)
+        temporary.symlink_to(os.path.relpath(directory, self.place.parent))  # the next run may be another drill's
         temporary.replace(self.place)
 
     def stays(self, *, keep: bool, started: bool, interrupted: bool) -> bool:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness import runbooks
+from harness.conditions import replicas_caught_up, service_restored
 from runtime.database import wait_for
 from runtime.manager import manager_of
 
 if TYPE_CHECKING:
+    from faults.power_loss import RegionLoss
     from harness.run import Run
     from runtime.cluster import Cluster
     from topologies.model import Group
@@ -29,6 +32,35 @@ def people_take_over(run: Run) -> None:
     run.step("the front door sees no bank that can write", no_bank_can_write, role="detect")
     run.decide("promote a copy", after_s=DECISION_AFTER_S)
     run.step("promote the copy that received most", lambda cluster: take_over(cluster, group), role="promote")
+
+
+def people_move_to_remote(run: Run, loss: RegionLoss) -> None:
+    """A whole region is lost: people notice, decide ten seconds after it, promote the standby side and let customers in there.
+
+    Then the region is made a copy of it, and all copies are brought back.
+    """
+    region = loss.target
+    with run.fault(loss):
+        run.step(
+            f"the front door sees no bank of region {region}",
+            lambda cluster: wait_for(
+                lambda: runbooks.region_is_dark(cluster, region), within_s=NOTICED_WITHIN_S, what=f"region {region} dark"
+            ),
+            role="detect",
+        )
+        run.decide(f"give region {region} up", after_s=DECISION_AFTER_S)
+        run.step(f"keep customers out of region {region}", lambda cluster: runbooks.close_door_to_region(cluster, region))
+        remote = runbooks.remote_center(run.cluster).name
+        run.step(f"promote {remote}", runbooks.promote_remote_region, role="promote")
+        run.step(f"let customers into {remote}", runbooks.open_door_to_remote, role="reroute")
+        run.until(service_restored, within_s=120)
+        run.begin_heal()
+        run.autopsy()
+        run.step(
+            f"rebuild region {region} as the standby side", lambda cluster: runbooks.rebuild_region_as_standby(cluster, region)
+        )
+        run.step("bring every copy back", runbooks.rejoin_standbys)
+        run.until(replicas_caught_up, within_s=60)
 
 
 def no_bank_can_write(cluster: Cluster) -> None:

@@ -90,14 +90,25 @@ def second_opinion(directory: Path, verifier: Path) -> dict[str, Any]:
 
 
 def figures(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers by name: those of `measured`, of `figures`, or of the whole; what is nested one level down as `name.inner`."""
-    whole = answer.get("measured") or answer.get("figures") or answer
+    """Numbers by name: those of `measured`, of `figures`, or of the whole; what is nested one level down as `name.inner`.
+
+    And those of each fault, as `f1.name`, and of each side of it, as `f1.center.name`.
+    """
+    found = _numbers(answer.get("measured") or answer.get("figures") or answer)
+    for fault in answer.get("faults") or ():
+        found |= _numbers(fault, f"{fault['id']}.")
+        for side in fault.get("sides") or ():
+            found |= _numbers(side, f"{fault['id']}.{side['center']}.")
+    return found
+
+
+def _numbers(whole: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in whole.items():
         if isinstance(value, Mapping):
-            found |= {f"{name}.{inner}": v for inner, v in value.items() if _is_figure(v)}
+            found |= {f"{before}{name}.{inner}": v for inner, v in value.items() if _is_figure(v)}
         elif _is_figure(value):
-            found[name] = value
+            found[f"{before}{name}"] = value
     return found
 
 

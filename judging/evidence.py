@@ -562,12 +562,14 @@ class Evidence:
         """Millions of rows by way of Arrow. A file that is not plain is read by pandas, which says what is wrong with it."""
         from judging.columns import read_frame
 
+        self._check_quotes(name)
         frame = read_frame(self.path(name), columns, types, categories) if self.path(name).is_file() else None
         return self._frame(name, columns, types) if frame is None else frame
 
     def _frame(self, name: str, columns: Sequence[str], types: dict[str, str]) -> pd.DataFrame:
         import pandas as pd
 
+        self._check_quotes(name)
         try:
             frame = pd.read_csv(
                 self.path(name),
@@ -580,6 +582,16 @@ class Evidence:
         if list(frame.columns) != list(columns):
             raise EvidenceError(f"{name}: expected the columns {', '.join(columns)}; seen {', '.join(frame.columns)}")
         return frame
+
+    def _check_quotes(self, name: str) -> None:
+        """Raises EvidenceError where a line's quotes don't stand around fields. What is packed has a checksum of its own."""
+        from judging.columns import misquoted
+
+        path = self.path(name)
+        if path.suffix == ".csv" and path.is_file() and (line := misquoted(path)) is not None:
+            raise EvidenceError(
+                f"{name} of {self.directory} cannot be read: line {line}: expected quotes in pairs around a field; seen others"
+            )
 
 
 def _parse(kind: type[M], text: str, name: str) -> M:

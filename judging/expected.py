@@ -63,6 +63,7 @@ class Stands:
     open_centers: tuple[str, ...]  # of the door, in order
     closed_centers: tuple[str, ...]
     spread: bool  # customers are dealt among all open centers
+    sides: bool  # each of the two open centers has customers of its own
     synchronous: str
     count: int
     primary: str
@@ -84,6 +85,7 @@ class Stands:
             open_centers=tuple(topology["door"]["centers"]),
             closed_centers=tuple(topology["door"]["closed"]),
             spread=bool(topology["door"].get("spread")),
+            sides=bool(topology["door"].get("sides")),
             synchronous=str(topology["settings"]["synchronous"]),
             count=int(topology["settings"]["synchronous_node_count"]),
             primary=next(n.name for n in nodes if n.kind == DATABASE and upstream[n.group] is None),
@@ -220,10 +222,12 @@ class _After:
         before, now = whole.serving(primary), self.serving(primary)
         if now is None:
             return Expected(kind="outage", loss="none", why="no bank of an open center reaches the primary until it is healed")
+        gone = [center for center in whole.all_serving(primary) if center not in self.all_serving(primary)]
+        if gone and self.stands.sides:
+            return Expected(kind="pause", loss="none", why=f"the door moves the customers of {', '.join(gone)} to the other side")
         if now != before:
             why = f"the door moves customers from {before}'s bank to {now}'s"
             return Expected(kind="pause", loss="none", why=why)
-        gone = [center for center in whole.all_serving(primary) if center not in self.all_serving(primary)]
         if gone and self.stands.spread:
             why = f"the door deals the customers of {', '.join(gone)} among the others"
             return Expected(kind="pause", loss="none", why=why)

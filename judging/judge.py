@@ -12,6 +12,7 @@ from judging.evidence import Model, Plan, Targets
 from judging.intervals import Interval
 from judging.measure import EpisodeMeasurement, FaultMeasurement, Measurement, Phases
 from judging.predicted import findings, predictions
+from judging.sides import SideMeasurement
 
 SCHEMAS = {1: "drillbook.verdict/1", 2: "drillbook.verdict/2"}  # by the version of the evidence
 SCHEMA = SCHEMAS[2]
@@ -58,6 +59,7 @@ class VerdictFault(Model):
     rto_from_s: float = 0.0  # where the stretch that is `rto_s` begins: later than 0 when a relapse was the longest
     rto_interval: Interval | None = None
     episodes: list[EpisodeMeasurement] = Field(default_factory=list)  # from the fault to the first return, then every relapse
+    sides: list[SideMeasurement] = Field(default_factory=list)  # told where two centers have customers of their own
 
 
 class Verdict(Model):
@@ -129,10 +131,14 @@ def judge(measurement: Measurement, targets: Targets, *, plan: Plan, manifest_sh
 def verdict_json(verdict: Verdict) -> str:
     """The bytes of verdict.json: the same verdict gives the same bytes. Version 1 has no word of what version 2 added."""
     written = verdict.model_dump(mode="json", by_alias=True)
+    faults = [*written["faults"], *([written["fault"]] if written["fault"] else [])]
+    for fault in faults:
+        if not fault["sides"]:
+            fault.pop("sides")
     if verdict.evidence_version < 2:
         written.pop("findings")
         written["measured"].pop("intervals")
-        for fault in [*written["faults"], *([written["fault"]] if written["fault"] else [])]:
+        for fault in faults:
             for name in ("rto_from_s", "rto_interval", "episodes"):
                 fault.pop(name)
     return json.dumps(written, indent=2, ensure_ascii=False) + "\n"

@@ -34,6 +34,7 @@ from judging.records import (
     topology_centers,
 )
 from judging.segments import SEGMENTS, Seen, Takeover, borders, moments, takeover, wal_bytes_lost, with_first_success
+from judging.sides import SideMeasurement, measure_side, sides
 
 BASELINE_SHARE_MIN = 0.95  # below this the bank or the host was not in order before the fault
 
@@ -95,6 +96,7 @@ class FaultMeasurement(Model):
     rto_from_s: float = 0.0  # where the stretch that is `rto_s` begins: 0, or a relapse was longer
     episodes: list[EpisodeMeasurement] = Field(default_factory=list)
     rto_interval: Interval | None = None
+    sides: list[SideMeasurement] = Field(default_factory=list)  # where two centers have customers of their own
 
 
 class CopyMeasurement(Model):
@@ -182,7 +184,7 @@ def measure(evidence: Evidence) -> Measurement:
     if host is not None:
         books.breaches += two_at_once(records, books.lost_keys or [])
         hold_against_each_other(records)
-    faults = [_measure_fault(records, service, host, one) for one in injected] if service is not None else []
+    faults = _measure_faults(records, service, host, injected) if service is not None else []
     protection = _protection(records)
     ready = next((data for _, data in records.of("ready", Ready)), Ready())
     until = records.of("until", Until)
@@ -310,6 +312,27 @@ def _availability(service: AnyService | None, injected: Sequence[Injection]) -> 
 
 
 # Faults
+
+
+def _measure_faults(
+    records: Records, service: AnyService, host: Host | None, injected: Sequence[Injection]
+) -> list[FaultMeasurement]:
+    found = [_measure_fault(records, service, host, one) for one in injected]
+    by_side = _sides(records, service)
+    if not by_side:
+        return found
+    of_sides = [[measure_side(center, side, one) for center, side in by_side.items()] for one in injected]
+    return [fault.model_copy(update={"sides": seen}) for fault, seen in zip(found, of_sides, strict=True)]
+
+
+def _sides(records: Records, service: AnyService) -> dict[str, Service]:
+    """Each side's payments with the baseline of the whole. Version 1 knows none."""
+    if not isinstance(service, Service):
+        return {}
+    by_side, windows = sides(records, service), records.of("baseline", Baseline)
+    for side in by_side.values() if windows else ():
+        side.take_baseline(windows[-1][1].from_ns, windows[-1][1].to_ns)
+    return by_side
 
 
 def _measure_fault(records: Records, service: AnyService, host: Host | None, one: Injection) -> FaultMeasurement:

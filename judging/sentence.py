@@ -31,6 +31,9 @@ ENGLISH: dict[str, str] = {
     "back": "Service was back after {rto}{target}.",
     "back_worst": "Service was back after {rto} at worst{target}.",
     "no_pause": "Customers saw no interruption{target}.",
+    "sides": "By side: {faults}.",
+    "side": "{center} {rto}",
+    "side_not_back": "{center} was not back",
     "not_back": "Service was not back after {observed}{target}.",
     "rto_untold": "How long service was gone could not be told{target}.",
     "interruption": "Payments paused for {interruption} at longest{target}.",
@@ -46,6 +49,7 @@ def one_sentence(measurement: Measurement, verdict: Verdict, words: Mapping[str,
     parts = [_faults(measurement.faults, words)]
     if measurement.faults:
         parts += _interruption(measurement, verdict, words) or [_service(measurement, verdict, words)]
+        parts += _sides(measurement.faults, words)
     if measurement.faults or measurement.acknowledged:
         parts.append(_losses(measurement, verdict, words))
     if verdict.verdict == "INVALID":
@@ -104,6 +108,21 @@ def _interruption(measurement: Measurement, verdict: Verdict, words: Mapping[str
     if wanted is None or seen is None or verdict.targets.rto_s is not None or measurement.rto_s is None:
         return []
     return [words["interruption"].format(interruption=seconds(seen), target=_target(wanted, words))]
+
+
+def _sides(faults: list[FaultMeasurement], words: Mapping[str, str]) -> list[str]:
+    """For how long each side's customers were without service, fault by fault; nothing where no side has customers of its own."""
+    told = ""
+    for fault in faults:
+        sides = [
+            words["side_not_back"].format(center=side.center)
+            if side.rto_s is None
+            else words["side"].format(center=side.center, rto=seconds(side.rto_s))
+            for side in fault.sides
+        ]
+        if sides:
+            told = words["then"].format(first=told, second=", ".join(sides)) if told else ", ".join(sides)
+    return [words["sides"].format(faults=told)] if told else []
 
 
 def _losses(measurement: Measurement, verdict: Verdict, words: Mapping[str, str]) -> str:

@@ -30,6 +30,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict, namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from copy import copy
 from datetime import datetime
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -1505,17 +1506,43 @@ def verdict_of(run: Run, host: Host, figures: Data, measured: Sequence[Measured]
     return "INVALID" if run.doubts else "FAIL" if run.breaches else "INVALID" if run.undecided else "PASS"
 
 
-def told(one: Measured) -> Data:
+def sides_of(run: Run, fault: Fault) -> Iterator[Data]:
+    """ "Sides": the fault as each side's customers saw it; nothing where the door has none."""
+    door = run.topology.get("door")
+    if not isinstance(door, dict) or not door.get("sides") or run.probe is None:
+        return
+    for center, digits in zip(door["centers"], ("02468", "13579"), strict=False):
+        side = copy(run)
+        side.probe, side.interval = (
+            [row for row in run.probe if (row.key[-1:] in "13579") == (digits == "13579")],
+            2 * run.interval,
+        )
+        side.__dict__["probe_end"] = run.probe_end
+        if not side.probe:
+            continue
+        service = Service(side, Spans(()))
+        length = longest_of(episodes_of(service, fault, ())[0]).length
+        until = fault.next_before or run.probe_end
+        pauses = [stop - start for start, stop in pauses_of(side) if start < until and stop > fault.before]
+        due = service.good[bisect_left(service.due, fault.before) : bisect_left(service.due, fault.window_end)]
+        yield {
+            "center": center, "rto_s": None if length is None else up(length), "interruption_s": up(max(pauses, default=0)),
+            "availability": sum(due) * 1_000_000 // len(due) / 1e6 if due else None,
+        }  # fmt: skip
+
+
+def told(run: Run, one: Measured) -> Data:
     """A fault as verdict.json tells it."""
     fault, longest = one.fault, one.longest
     rto, interruption = one.rto_s, one.interruption_s or {"value": None}
     lasted = [(up(each.began - fault.before), None if each.length is None else up(each.length)) for each in one.episodes]
     return {
         "id": fault.id, "name": fault.name, "target": fault.target, "proved": fault.proved,
-        "healed": fault.healed["ok"] if fault.healed else False if fault.heal_started is not None else None,
+        "healed": None if fault.heal_started is None else bool(fault.healed and fault.healed["ok"]),
         "rto_s": rto["value"], "interruption_s": interruption["value"], "rto_from_s": up(longest.began - fault.before),
         "rto_interval": {name: rto[name] for name in ("low", "high", "host_s")},
         "episodes": [{"began_s": began, "lasted_s": length} for began, length in lasted],
+        "sides": list(sides_of(run, fault)),
     }  # fmt: skip
 
 
@@ -2104,7 +2131,7 @@ def verify(path: Path) -> Data:
     figures, measured = measure(run, host)
     verdict = verdict_of(run, host, figures, measured)
     wrong = {"doubts": run.doubts, "breaches": run.breaches, "undecided": run.undecided}
-    return {"verdict": verdict, **wrong, "figures": figures, "faults": [told(one) for one in measured]}
+    return {"verdict": verdict, **wrong, "figures": figures, "faults": [told(run, one) for one in measured]}
 
 
 def main(arguments: Sequence[str]) -> int:

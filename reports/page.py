@@ -56,7 +56,8 @@ def render(evidence: Evidence, measurement: Measurement, verdict: Verdict, *, la
         "anchors": _kept(anchors(evidence, verdict), text), "chained": sources.plan.evidence_version > 1,
         "unsigned": UNSIGNED[sources.plan.evidence_version > 1], "degraded": _degraded(sources.plan),
         "events": event_rows(sources, clock), "settings": _settings(sources), "manifest": sources.manifest,
-        "year": year_rows(measurement), "broken": sources.broken_seals if sources.manifest else [], "during_max": DURING_MAX,
+        "year": year_rows(measurement), "sides": rows.side_rows(measurement, text),
+        "broken": sources.broken_seals if sources.manifest else [], "during_max": DURING_MAX,
     }  # fmt: skip
     view["unreadable"] = sources.unreadable
     page = templates().get_template("report.html.j2").render(view)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from judging.judge import Verdict
 from judging.measure import Measurement
-from judging.sentence import seconds
+from judging.sentence import seconds, what_happened
 from reports.figures import Clockwork
 from reports.sources import Sources
 from reports.words import Words
@@ -247,6 +247,21 @@ def _sum(parts: list[int | None]) -> int | None:
     """None when a part is not known: without a copy that counts, nothing can be looked up."""
     known = [part for part in parts if part is not None]
     return sum(known) if len(known) == len(parts) else None
+
+
+def side_rows(measurement: Measurement, words: Words) -> list[dict[str, str]]:
+    """A row for each fault and side: what that side's customers saw. None where no side has customers of its own."""
+    return [
+        {
+            "fault": what_happened(fault, words.sentence),
+            "side": side.center,
+            "rto": words("sides.not_back") if side.rto_s is None else seconds(side.rto_s),
+            "pause": "–" if side.interruption_s is None else seconds(side.interruption_s),
+            "in_order": "–" if side.availability is None else _percent(side.availability),
+        }
+        for fault in measurement.faults
+        for side in fault.sides
+    ]
 
 
 def proof_blocks(sources: Sources, measurement: Measurement, clock: Clockwork) -> list[dict[str, Any]]:

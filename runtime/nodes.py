@@ -9,18 +9,21 @@ from topologies.model import Center, Group, Node, Topology
 
 DOOR_COMMAND_PORT = 9999
 DOOR_PORT = 8080
+NEAREST_PORT = 5434  # of a balancer: the databases of its own center, whoever is the primary; its bank alone dials it
 
 
 def program(addresses: Addresses, node: Node) -> Program:
     """What a node runs. Raises ValueError for a kind, or a manager, that nobody knows."""
     topology = addresses.topology
     if node.kind == BALANCER:
-        return Program(("haproxy",), {"CONFIG": balancer(topology, topology.group(node.group))})
+        return Program(("haproxy",), {"CONFIG": balancer(topology, node)})
     if node.kind == BANK:
         center = topology.center_of(node.name)
-        return Program(
-            ("bank",), {"CENTER": center.name, "DATABASE": f"{balancer_of(center, node.group)}:{KINDS[BALANCER].port}"}
-        )
+        finder = balancer_of(center, node.group)
+        environment = {"CENTER": center.name, "DATABASE": f"{finder}:{KINDS[BALANCER].port}"}
+        if topology.door.sides:
+            environment["NEAREST"] = f"{finder}:{NEAREST_PORT}"
+        return Program(("bank",), environment)
     if node.kind == FRONT:
         return Program(("haproxy",), {"CONFIG": front(topology, node)})
     return manager_of(topology.group(node.group)).program(addresses, node)
@@ -54,13 +57,35 @@ defaults
 """
 
 
-def balancer(topology: Topology, group: Group) -> str:
-    """Finds the primary of a group; on the standby side also that of the group which it copies, to stream from."""
+def balancer(topology: Topology, node: Node) -> str:
+    """Finds the primary of a group; on the standby side also that of the group which it copies, to stream from.
+
+    Where each side has customers of its own, also the databases beside it, for looks.
+    """
+    group = topology.group(node.group)
     text = BALANCER_HEAD.format(check_timeout=topology.settings["balancer_check_timeout_ms"])
     text += primary_listener(topology, "primary", KINDS[BALANCER].port, group)
     if group.upstream is not None:
         text += primary_listener(topology, "upstream", UPSTREAM_PORT, topology.group(group.upstream))
+    if topology.door.sides:
+        text += nearest_listener(topology, topology.center_of(node.name), group)
     return text
+
+
+def nearest_listener(topology: Topology, center: Center, group: Group) -> str:
+    """The databases of one center that take a login: what a bank reads from, not what it writes to."""
+    s = topology.settings
+    lines = [
+        "listen nearest",
+        f"  bind *:{NEAREST_PORT}",
+        "  mode tcp",
+        "  tcp-request content set-log-level silent",
+        "  option pgsql-check user monitor",
+        f"  default-server inter {s['balancer_check_ms']}ms fastinter {s['balancer_fast_check_ms']}ms "
+        f"downinter {s['balancer_fast_check_ms']}ms fall 2 rise 1 on-marked-down shutdown-sessions",
+        *(f"  server {n.name} {n.name}:{KINDS[DATABASE].port} check" for n in center.nodes if n in topology.members(group.name)),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def primary_listener(topology: Topology, name: str, port: int, group: Group) -> str:
@@ -137,12 +162,13 @@ def door(addresses: Addresses) -> Program:
     """The front door: customers to the first center that can write. The closed ones are let in by people only."""
     topology = addresses.topology
     s = topology.settings
-    servers = []
+    servers, places = [], {}
     for number, name in enumerate((*topology.door.centers, *topology.door.closed)):
         backup = "" if topology.door.spread or not number else " backup"
         options = " disabled" if name in topology.door.closed else backup
         entry = entry_of(topology.center(name))
-        servers.append(f"  server {name} {addresses.seen_from(name, entry.name)}:{KINDS[entry.kind].port} check{options}")
+        places[name] = f"{addresses.seen_from(name, entry.name)}:{KINDS[entry.kind].port}"
+        servers.append(f"  server {name} {places[name]} check{options}")
     lines = [
         "global",
         f"  stats socket ipv4@{addresses.networks[DOOR][2]}:{DOOR_COMMAND_PORT} level admin",
@@ -151,11 +177,38 @@ def door(addresses: Addresses) -> Program:
         "frontend door",
         f"  bind *:{DOOR_PORT}",
         *DOOR_LOG,
-        "  default_backend bank",
+        *(dealt_to(topology.door.centers) if topology.door.sides else ["  default_backend bank"]),
         *backend(topology),
         *servers,
+        *(line for name in topology.door.centers if topology.door.sides for line in side(name, places)),
     ]
     return Program(("haproxy",), {"CONFIG": "\n".join(lines) + "\n"}, capabilities=("NET_ADMIN",))
+
+
+# Whose payment it is stands in its key: one of the probe's, `…-p-0000001`, or of customer 1, `…-c-1-0000000`. Odd numbers.
+ODD = r"-p-[0-9]*[13579]$|-c-[0-9]*[13579]-[0-9]*$"
+
+
+def dealt_to(centers: tuple[str, ...]) -> list[str]:
+    """To which side a customer belongs: odd numbers to the second. Looks at accounts have no number, and are the first's."""
+    return [
+        f"  acl odd req.hdr(Idempotency-Key) -m reg {ODD}",
+        f"  acl odd path -m reg ^/payments/.*({ODD})",
+        f"  use_backend side-{centers[1]} if odd",
+        f"  default_backend side-{centers[0]}",
+    ]
+
+
+def side(own: str, places: dict[str, str]) -> list[str]:
+    """One side's customers: to its own center, to the others when that is not ready. Who is ready is asked once, in `bank`."""
+    return [
+        f"backend side-{own}",
+        "  default-server on-marked-down shutdown-sessions",
+        *(
+            f"  server {name} {places[name]} track bank/{name}{'' if name == own else ' backup'}"
+            for name in sorted(places, key=lambda name: name != own)
+        ),
+    ]
 
 
 def link() -> Program:

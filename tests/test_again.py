@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 import conftest
 from harness.runner import INTERRUPTED_EXIT
+
+DRILL: Any = SimpleNamespace(name="x")
 
 
 @pytest.mark.parametrize(
@@ -23,23 +25,20 @@ from harness.runner import INTERRUPTED_EXIT
         (["PASS", "FAIL"], 3, 1, "PASS"),
     ],
 )
-def test_only_what_proved_nothing_is_run_again(
-    told: list[str], again: int, runs: int, last: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_what_proved_nothing_is_run_again(told: list[str], again: int, runs: int, last: str) -> None:
     left = iter(told)
-    ran = []
+    did = []
 
-    def once(*_: Any) -> SimpleNamespace:
-        ran.append(verdict := next(left))
+    def once() -> Any:
+        did.append(verdict := next(left))
         return SimpleNamespace(verdict=SimpleNamespace(verdict=verdict), exit_code=0, directory=Path("runs/x"))
 
-    monkeypatch.setattr(conftest, "run_drill", once)
-    result = conftest.until_told(cast(Any, SimpleNamespace(name="x")), again)
-    assert (len(ran), result.verdict.verdict) == (runs, last)
+    result = conftest.until_told(DRILL, again, once, lambda: did.append("anew"))
+    assert result.verdict.verdict == last
+    assert did == [word for verdict in told[:runs] for word in (verdict, "anew")][:-1]
 
 
-def test_who_interrupts_is_not_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_interrupts_is_not_asked_twice() -> None:
     verdict = SimpleNamespace(verdict="INVALID")
-    interrupted = SimpleNamespace(verdict=verdict, exit_code=INTERRUPTED_EXIT, directory=Path("runs/x"))
-    monkeypatch.setattr(conftest, "run_drill", lambda *_: interrupted)
-    assert conftest.until_told(cast(Any, SimpleNamespace(name="x")), 5).exit_code == INTERRUPTED_EXIT
+    interrupted: Any = SimpleNamespace(verdict=verdict, exit_code=INTERRUPTED_EXIT, directory=Path("runs/x"))
+    assert conftest.until_told(DRILL, 5, lambda: interrupted, lambda: None).exit_code == INTERRUPTED_EXIT

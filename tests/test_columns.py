@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from benchmarks.scale import write_run
 from judging import columns
 from judging.books import audit
-from judging.columns import AccountBook, KeyBook
+from judging.columns import AccountBook, KeyBook, misquoted
 from judging.copies import Shelf
 from judging.evidence import Evidence, csv_gz
 from judging.measure import measure
@@ -190,3 +190,20 @@ def test_numbers_of_accounts_do_not_depend_on_how_they_came() -> None:
     encoded_ = book.encode(pa.array(names).dictionary_encode())
     assert plain.tolist() == category.tolist() == encoded_.tolist()
     assert len(np.unique(plain)) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "whole"),
+    [
+        (b'a,"b ""c"", d",\n', True),
+        (b'"a","",""\n', True),
+        (b'a"b,c,d\n', True),  # a quote that opens nothing stands for itself
+        (b'a,"b &"c"",d\n', False),
+        (b'a,"b,c\n', False),
+        (b'"a"b,c,d\n', False),
+    ],
+)
+def test_quotes_stand_in_pairs_around_a_field(tmp_path: Path, line: bytes, whole: bool) -> None:
+    path = tmp_path / "text.csv"
+    path.write_bytes(b"x,y,z\n1,2,3\n" + line + b"4,5,6\n")
+    assert misquoted(path) == (None if whole else 3)

@@ -627,7 +627,7 @@ def test_both_commands_answer_where_nothing_was_run(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["one-center"], "no topology 'one-center': there are hybrid-cloud, single-center, three-vendors"),
+        (["one-center"], "no topology 'one-center': there are active-active-city, hybrid-cloud, single-center, three-vendors"),
         (["--set", "red=1"], "no setting 'red'"),
         (["--set", "ttl_s"], "expected NAME=VALUE"),
         (["--set", "manager=pacemaker"], "pacemaker"),

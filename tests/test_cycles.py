@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from harness import cycles, environment, first_state, ground, runbooks, runner
-from harness.cycles import run_cycles
+from harness.cycles import Warm, run_cycles, run_warm
 from harness.drill import Drill, load_drill, payments
 from harness.runner import INTERRUPTED_EXIT, Options
 from judging.errors import CouldNotStart
@@ -119,6 +119,37 @@ def test_one_start_one_take_down_and_a_sealed_run_for_each_cycle(world: World, t
         assert (plan["environment"]["cycle"]["number"], plan["environment"]["cycle"]["of"]) == (number, 3)
     assert len({plan_of(result)["environment"]["cycle"]["group"] for result in results}) == 1
     assert len({plan_of(result)["run_id"] for result in results}) == 3
+
+
+def test_drills_that_ask_for_the_same_topology_follow_each_other_on_one(world: World, tmp_path: Path) -> None:
+    drills = [
+        Drill(name, "A drill.", topology, payments(), Targets(), lambda _: None)
+        for name, topology in (
+            ("one", two_region_three_center), ("two", two_region_three_center), ("one", two_region_three_center),
+            ("other", three_vendors),
+        )
+    ]  # fmt: skip
+    results = run_warm(drills, Options(runs=tmp_path, interactive=False, seed=7), tell=lambda _: None)
+    assert [d for d in world.did if not d.startswith(("down", "logs"))] == [
+        "watcher", "up", "first state", "first state", "released", "watcher", "up", "released",
+    ]  # fmt: skip
+    assert world.standing == [result.directory for result in results[:1]] + [results[2].directory, results[3].directory]
+    plans = [plan_of(result) for result in results]
+    assert [plan["seed"] for plan in plans] == [7, 7, 8, 7]
+    assert [plan["environment"]["cycle"]["number"] for plan in plans] == [1, 2, 3, 1]
+    assert not list(tmp_path.rglob("standing.json"))
+
+
+def test_a_lone_drill_is_a_run_as_any_other(world: World, tmp_path: Path) -> None:
+    one, other = (
+        Drill("drill", "A drill.", topology, payments(), Targets(), lambda _: None)
+        for topology in (two_region_three_center, three_vendors)
+    )
+    warm = Warm(Options(runs=tmp_path, interactive=False))
+    results = [warm.run(one, other), warm.run(other, None)]
+    warm.close()
+    assert world.did.count("up") == world.did.count("released") == 2
+    assert ["cycle" in plan_of(result)["environment"] for result in results] == [False, False]
 
 
 def test_the_label_leads_to_the_cycle_that_runs_and_nothing_is_left_of_it(world: World, tmp_path: Path) -> None:

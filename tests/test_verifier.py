@@ -96,6 +96,18 @@ def test_a_lie_does_not_pass_and_both_measure_it_alike(lie: Lie, tmp_path: Path)
     assert found == []
 
 
+def test_a_heal_that_nobody_began_was_not_tried(tmp_path: Path) -> None:
+    """One flipped bit in the line that tells of its beginning: the verifier took its end for it, the judge did not."""
+    run = write_run(tmp_path / "run", SCENARIOS["center-loss"])
+    lines = (run / "events.jsonl").read_bytes().split(b"\n")
+    number = next(n for n, line in enumerate(lines) if b'"kind": "heal_started"' in line)
+    lines[number] = lines[number].replace(b'"t_ns"', b'"t_n\xf3"')
+    (run / "events.jsonl").write_bytes(b"\n".join(lines))
+    judged, verified, found = compare(run)
+    assert (judged["verdict"], verified["verdict"], found) == ("INVALID", "INVALID", [])
+    assert judged["faults"][0]["healed"] is None
+
+
 def test_a_run_without_a_payment_of_the_probe_is_in_doubt(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", SCENARIOS["zero-load"])
     header = (run / "probe.csv").read_text().partition("\n")[0]
@@ -107,10 +119,18 @@ def test_a_run_without_a_payment_of_the_probe_is_in_doubt(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [('""state""', '""stale""'), ("streaming", "stream\\ing"), ('""sync_state"": ""', '""sync_state"": 7, ""x"": ""')],
+    [
+        ('""state""', '""stale""'),
+        ("streaming", "stream\\ing"),
+        ('""sync_state"": ""', '""sync_state"": 7, ""x"": ""'),
+        ('(""', '(&"'),
+    ],
 )
 def test_a_list_of_copies_that_is_none_is_damage_to_both(tmp_path: Path, old: str, new: str) -> None:
-    """One flipped bit in a list of copies: the judge took figures from the lists that were whole, the verifier took none."""
+    """One flipped bit in a list of copies: the judge took figures from the lists that were whole, the verifier took none.
+
+    Or in the quotes around one: the judge took another text for it.
+    """
     run = write_run(tmp_path / "run", SCENARIOS["center-loss"])
     text = (run / "samples.csv").read_text()
     assert old in text

@@ -81,16 +81,18 @@ class Group:
 class Door:
     """Where customers pay: at the first of `centers` whose bank, or front, is ready; with `spread` at all of them, in turns.
 
-    People alone let them into the `closed` ones.
+    With `sides` there are two of them, each with customers of its own: those of the first have even numbers, those of the second
+    odd ones, and are moved to the other side when theirs is not ready. People alone let customers into the `closed` centers.
     """
 
     centers: tuple[str, ...]
     closed: tuple[str, ...] = ()
     spread: bool = False
+    sides: bool = False
 
     def to_json(self) -> dict[str, Any]:
         told: dict[str, Any] = {"centers": list(self.centers), "closed": list(self.closed)}
-        return told | ({"spread": True} if self.spread else {})
+        return told | {name: True for name in ("spread", "sides") if getattr(self, name)}
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,9 @@ def _contradictions(topology: Topology) -> Iterator[str]:
     if not topology.door.centers or _twice(served) or not set(served) <= set(centers):
         seen_there = ", ".join(served) or "none"
         yield f"the door: expected centers of {', '.join(centers)}, each once and one at least open; seen {seen_there}"
+    if topology.door.sides and (len(topology.door.centers) != 2 or topology.door.spread):
+        seen_there = f"{len(topology.door.centers)} open centers{', and customers dealt in turns' * topology.door.spread}"
+        yield f"the door: expected two open centers where each side has customers of its own, or no sides; seen {seen_there}"
     for name in served:
         if not any(n.kind in (BANK, FRONT) for n in topology.center(name).nodes):
             yield f"the door leads to {name}: expected a bank or a front there; seen none"

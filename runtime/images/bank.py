@@ -2,7 +2,8 @@
 
 POST /payments answers 201 committed, 200 the same payment again, 409 key used for another payment, 422 bad input, 503 certainly
 not committed, 500 unknown. GET /payments/{key}, GET /accounts, GET /accounts/{id}, GET /ready (200: a write was committed within
-the last READY_FRESH_S seconds). Environment: CENTER, DATABASE (host:port of the center's balancer).
+the last READY_FRESH_S seconds). Environment: CENTER, DATABASE (host:port of the center's balancer) and, where looks are answered
+on this side, NEAREST (host:port of it, too: the databases of this center).
 """
 
 import asyncio
@@ -27,6 +28,8 @@ ANSWER_S = 2.0  # no answer for this long: 500, unknown
 READY_EVERY_S = 0.2
 READY_FRESH_S = 2.0  # a disk that stalls for a second on a busy machine is no reason to close the door
 POOL = 16
+NEAREST = os.environ.get("NEAREST")
+NEAREST_S = 0.5  # a look that this side's copies don't answer for so long is asked of the primary
 LOGIN = {"host": HOST, "port": int(PORT), "user": "bank", "password": "bank", "database": "bank", "timeout": CONNECT_S}
 # The server answered with an error of its own before any commit.
 CERTAINLY_NOT_COMMITTED = (
@@ -75,6 +78,7 @@ async def ask(connection, query, *arguments):
 class Bank:
     def __init__(self):
         self.pool = None
+        self.nearest = None  # connections to this side's databases; None: looks are asked of the primary
         self.free = asyncio.Semaphore(POOL)
         self.beat_at = float("-inf")
         self.why_not = "no write was tried yet"
@@ -101,6 +105,15 @@ class Bank:
         self.behind.add(task)
         task.add_done_callback(self.forget)
         raise TimeoutError(f"no answer from the database within {ANSWER_S} s")
+
+    async def read_nearest(self, query, *arguments):
+        """A value from this side's databases; None where they have none, or don't answer."""
+        if self.nearest is None:
+            return None
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(NEAREST_S), self.nearest.acquire() as connection:
+                return await connection.fetchval(query, *arguments)
+        return None
 
     def forget(self, task):
         self.behind.discard(task)
@@ -183,7 +196,8 @@ async def pay(request):
 
 async def look(query, *arguments):
     try:
-        text = await bank.run(query, *arguments)
+        # What this side's copies don't know yet the primary may: nobody is told that a payment of theirs isn't there.
+        text = await bank.read_nearest(query, *arguments) or await bank.run(query, *arguments)
     except Exception as error:
         return answer(503, error=f"cannot read now: {type(error).__name__}: {error}")
     return answer(404, error="not found") if text is None else Response(text, media_type="application/json")
@@ -209,16 +223,23 @@ async def ready(_request):
     return answer(503, center=CENTER, error=bank.why_not)
 
 
-@contextlib.asynccontextmanager
-async def lifespan(_app):
-    bank.pool = await asyncpg.create_pool(
-        **LOGIN,
+async def connections(where, name):
+    host, port = where.split(":")
+    return await asyncpg.create_pool(
+        **{**LOGIN, "host": host, "port": int(port)},
         min_size=0,
         max_size=POOL,
         connection_class=Kept,
         max_inactive_connection_lifetime=0,
-        server_settings={"application_name": f"bank-{CENTER}"},
+        server_settings={"application_name": name},
     )
+
+
+@contextlib.asynccontextmanager
+async def lifespan(_app):
+    bank.pool = await connections(os.environ["DATABASE"], f"bank-{CENTER}")
+    if NEAREST:
+        bank.nearest = await connections(NEAREST, f"looks-{CENTER}")
     beating = asyncio.create_task(bank.beat())
     yield
     beating.cancel()
