@@ -1,6 +1,6 @@
 """pytest wiring only: a function that `@drill` marked is run by the runner, and passes when its verdict is PASS.
 
-`--again N`: a drill whose verdict is INVALID, which proves nothing either way, is run up to N times more, on a topology of its own.
+`--again N`: a drill whose verdict is INVALID, which proves nothing either way, is run up to N times more, on a new topology.
 A FAIL never is. `--warm`: drills that follow each other and ask for the same topology stand on one.
 """
 

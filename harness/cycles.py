@@ -27,7 +27,7 @@ class Warm:
         self.group = ""
 
     def run(self, drill: Drill, following: Drill | None, *, seed: int | None = None, of: int | None = None) -> Result:
-        """One drill; what stands stands on afterwards if `following` asks for the same. `of`: how many runs, where it is known."""
+        """One drill; what stands stays if `following` asks for the same. `of`: how many runs, where that is known."""
         wanted = what_stands(drill, self.options)
         goes_on = following is not None and wanted is not None and what_stands(following, self.options) == wanted
         if self.ground is None or wanted is None or wanted != self.stands:

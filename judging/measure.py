@@ -372,7 +372,7 @@ def _measure_fault(records: Records, service: AnyService, host: Host | None, one
             PhaseBorder(segment=segment, t_ns=seen.t_ns, source=seen.source, from_ns=seen.from_ns, notes=seen.notes)
             for segment, seen in zip(SEGMENTS, placed, strict=True)
         ],
-        interruption_s=seconds_up(service.pauses_in(one.before_ns, one.felt_until_ns).longest_ns),
+        interruption_s=seconds_up(service.felt_in(one.before_ns, one.felt_until_ns).longest_ns),
         detect_s=since(noticed.t_ns) if noticed is not None else None,
         old_primary=who.old,
         new_primary=who.new,

@@ -327,8 +327,11 @@ class Service(outage_v1.Service):
         return float((due & ~self.out_of_order).sum() / due.sum()) if due.any() else None
 
     def interruption_ns(self, from_ns: int, to_ns: int) -> int:
-        """The longest pause between two acknowledgements that overlaps those times, less the host's stalls in it."""
-        pauses = self.pauses_in(from_ns, to_ns)
+        """The longest pause between two acknowledgements that overlaps those times, less the host's stalls in it.
+
+        Where the payments go on after them, the next fault came then, and what is left of a pause is its own.
+        """
+        pauses = self.felt_in(from_ns, to_ns)
         length = pauses.end - pauses.start
         if self.host is not None:
             length = length - self.host.inside(pauses.start, pauses.end)

@@ -108,6 +108,11 @@ class Service:
         p = self.pauses
         return p.where((p.end > before_ns) & (p.start < window_end_ns) & (p.end - p.start > longer_than_ns))
 
+    def felt_in(self, before_ns: int, until_ns: int) -> Pauses:
+        """As `pauses_in`; of one that the next fault finds under way, what came before that."""
+        p = self.pauses_in(before_ns, until_ns)
+        return p if until_ns >= self.end_ns else Pauses(p.start, np.minimum(p.end, until_ns), p.open)
+
     def due_in(self, from_ns: int, to_ns: int) -> int:
         return int(((self.due >= from_ns) & (self.due < to_ns)).sum())
 

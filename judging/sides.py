@@ -58,7 +58,7 @@ def measure_side(center: str, service: Service, one: Injection) -> SideMeasureme
     length_ns = longest(outage).length_ns
     due = (service.due >= one.before_ns) & (service.due < one.window_end_ns)
     in_order = int((due & ~service.out_of_order).sum())
-    pause_ns = service.pauses_in(one.before_ns, one.felt_until_ns).longest_ns
+    pause_ns = service.felt_in(one.before_ns, one.felt_until_ns).longest_ns
     return SideMeasurement(
         center=center,
         rto_s=None if length_ns is None else _up(length_ns),

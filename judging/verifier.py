@@ -1355,8 +1355,8 @@ def measure_fault(run: Run, fault: Fault, plain: Service, lenient: Service, host
     stalled = host.time.within(longest.began, longest.began + seen)
     high = None if longest.length is None else longest.length + run.interval + late_of(run)
     rto = interval(longest.length, sure - stalled, seen - width - run.interval - usual, high)
-    until, interruption, detect = fault.next_before or run.probe_end, None, None
-    pauses = [pause for pause in pauses_of(run) if pause[0] < until and pause[1] > fault.before]
+    interruption, detect = None, None
+    pauses = felt(run, fault)
     if pauses:
         pause = max(stop - zero for zero, stop in pauses)
         interruption = interval(pause, max(stop - zero - host.time.within(zero, stop) for zero, stop in pauses), pause, pause)
@@ -1365,6 +1365,13 @@ def measure_fault(run: Run, fault: Fault, plain: Service, lenient: Service, host
         detect = interval(took, sure - host.time.within(fault.before, edge.moment), sure, took)
     return_of = {"episodes": episodes, "longest": longest, "unsettled": unsettled}
     return Measured(fault=fault, **return_of, rto_s=rto, interruption_s=interruption, detect_s=detect)
+
+
+def felt(run: Run, fault: Fault) -> list[Span]:
+    """The pauses that a fault's interruption is of; one that the next fault finds under way ends there."""
+    until = fault.next_before or run.probe_end
+    last = until if until < run.probe_end else NEVER
+    return [(start, min(stop, last)) for start, stop in pauses_of(run) if start < until and stop > fault.before]
 
 
 def late_of(run: Run) -> int:
@@ -1522,8 +1529,7 @@ def sides_of(run: Run, fault: Fault) -> Iterator[Data]:
             continue
         service = Service(side, Spans(()))
         length = longest_of(episodes_of(service, fault, ())[0]).length
-        until = fault.next_before or run.probe_end
-        pauses = [stop - start for start, stop in pauses_of(side) if start < until and stop > fault.before]
+        pauses = [stop - start for start, stop in felt(side, fault)]
         due = service.good[bisect_left(service.due, fault.before) : bisect_left(service.due, fault.window_end)]
         yield {
             "center": center, "rto_s": None if length is None else up(length), "interruption_s": up(max(pauses, default=0)),

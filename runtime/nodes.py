@@ -192,8 +192,8 @@ ODD = r"-p-[0-9]*[13579]$|-c-[0-9]*[13579]-[0-9]*$"
 def dealt_to(centers: tuple[str, ...]) -> list[str]:
     """To which side a customer belongs: odd numbers to the second. Looks at accounts have no number, and are the first's."""
     return [
-        f"  acl odd req.hdr(Idempotency-Key) -m reg {ODD}",
-        f"  acl odd path -m reg ^/payments/.*({ODD})",
+        f"  acl odd req.hdr(Idempotency-Key) -m reg -- {ODD}",
+        f"  acl odd path -m reg -- ^/payments/.*({ODD})",
         f"  use_backend side-{centers[1]} if odd",
         f"  default_backend side-{centers[0]}",
     ]

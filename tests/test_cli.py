@@ -23,7 +23,10 @@ def test_list_names_every_drill_with_its_claim(tmp_path: Path) -> None:
 
 
 def test_a_wrong_drill_name_says_what_there_is(tmp_path: Path) -> None:
-    for wrong, hint in (("center-los", "there are active-side-loss, asymmetric-cut"), ("center_loss", "did you mean center-loss?")):
+    for wrong, hint in (
+        ("center-los", "there are active-side-loss, asym"),
+        ("center_loss", "did you mean center-loss?"),
+    ):
         refused = drillbook("run", wrong, cwd=tmp_path)
         assert refused.returncode == 3
         assert hint in refused.stderr

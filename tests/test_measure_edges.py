@@ -377,3 +377,14 @@ def test_a_fault_that_lasts_explains_who_does_not_answer_beside_the_next() -> No
     assert _lasting(injected, heals, intents, second) == [(10, {"a"}), (30, {"c"})]  # a proof tells which came before it
     assert _lasting(injected, heals, intents, third) == [(20, {"b"})]  # f1 was healed by then
     assert _lasting(injected, heals, {"f2": intents["f2"]}, second) == []  # of one without an intent nothing is known
+
+
+def test_the_pause_that_the_next_fault_makes_is_not_the_one_before_its() -> None:
+    """It begins with the last answer before that fault: so it overlaps the time of both, and the first had no part in it."""
+    interval_ns = 10_000_000
+    due = np.arange(4000, dtype=np.int64) * interval_ns
+    acknowledged = (due < 20_005_000_000) | (due > 30_000_000_000)
+    service = Service(due, due + 5_000_000, acknowledged, interval_ns=interval_ns)
+    second_ns = 20_010_000_000
+    assert service.interruption_ns(10_000_000_000, second_ns) == 10_000_000
+    assert service.interruption_ns(second_ns, service.end_ns) > 9_000_000_000
