@@ -24,8 +24,8 @@ from typing import Any
 
 from benchmarks.histories import history
 from harness.handover import recompute
-from judging import verifier
 from judging.judge import verdict_json
+from verifying import verifier
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,10 @@ TESTS = (
     "test_judge_edges", "test_columns",
 )  # fmt: skip
 BATCH = 100  # mutants asked at a time: a run that is stopped leaves whole batches, each drawn by chance
-COPIED = ("benchmarks", "drills", "faults", "harness", "judging", "load", "managers", "reports", "runtime", "tests", "topologies")
+COPIED = (
+    "analysis", "benchmarks", "drills", "faults", "harness", "judging", "load", "managers", "reports", "runtime", "tests",
+    "topologies", "verifying",
+)  # fmt: skip
 BUDGET_S = 12  # of CPU for the tests of one mutant, the quickest first: see tests/quickened.py
 WORDS = {
     0: "survived",

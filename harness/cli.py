@@ -222,9 +222,9 @@ def report(run_directory: Path) -> None:
 @AS_JSON
 def explain(run_directory: Path, as_json: bool) -> None:
     """Why RUN got its verdict: the lines of evidence that carry it, and what would have changed it. Writes nothing."""
+    from analysis.explain import explain as explain_run
     from harness.handover import recompute
     from harness.repeats import explained
-    from judging.explain import explain as explain_run
 
     evidence, verdict, measurement = recompute(run_directory)
     found = explain_run(evidence, measurement, verdict)
@@ -235,8 +235,8 @@ def explain(run_directory: Path, as_json: bool) -> None:
 @AS_JSON
 def history(as_json: bool) -> None:
     """All runs below runs/, by drill, with what became of each and the trend."""
+    from analysis.history import history as history_of
     from harness.repeats import all_runs, past, row
-    from judging.history import history as history_of
 
     found = history_of([row(directory) for directory in all_runs(RUNS)])
     click.echo(json.dumps([one.model_dump(mode="json") for one in found], indent=2) if as_json else past(found))
@@ -299,8 +299,8 @@ def compare(
         sys.exit(compare_managers(what, managers, settings, faults, per_start, seed, as_json=as_json))
     if not faults:
         raise BadInput("--faults: expected 1 or more; seen 0, which is for --managers alone")
+    from analysis.comparison import compare as compare_groups
     from harness.repeats import compared, labelled, runs_of, write_comparison
-    from judging.comparison import compare as compare_groups
 
     stopped = 0
     if settings:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import faults
+from analysis.coverage import MOMENTS, Cell, Coverage, Drilled, Target, coverage, struck, suggested
+from analysis.expected import Expected
 from harness import drill
 from harness.hold import fault_from_words, topology_named
 from harness.rehearsal import CannotRehearse, rehearse
 from harness.repeats import all_runs, plain, row
-from judging.coverage import MOMENTS, Cell, Coverage, Drilled, Target, coverage, struck, suggested
 from judging.evidence import Model, Planned, write_atomically
-from judging.expected import Expected
 from runtime.manager import manager_of
 from topologies.model import Topology
 

@@ -12,10 +12,10 @@ from judging.measure import Measurement, measure
 from judging.sentence import one_sentence
 
 if TYPE_CHECKING:
-    from judging.comparison import Comparison
-    from judging.coverage import Coverage
-    from judging.distribution import Distribution
-    from judging.league import League
+    from analysis.comparison import Comparison
+    from analysis.coverage import Coverage
+    from analysis.distribution import Distribution
+    from analysis.league import League
 
 
 def recompute(directory: Path) -> tuple[Evidence, Verdict, Measurement]:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.distribution import Row
+from analysis.league import Cell, League, league, manager_of_plan
 from harness.comparing import run_compared
 from harness.drill import Drill
 from harness.repeats import all_runs, plain, row
 from harness.runner import Options
-from judging.distribution import Row
 from judging.errors import BadInput
 from judging.evidence import write_atomically
-from judging.league import Cell, League, league, manager_of_plan
 from runtime.manager import check_managers, managers
 
 ALL = "all"

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from judging.comparison import NAMES, Comparison, Effect
-from judging.distribution import MORE_IS_BETTER, NEVER, SEGMENTS, Distribution, Row, Summary, distribution, row_of
+from analysis.comparison import NAMES, Comparison, Effect
+from analysis.distribution import MORE_IS_BETTER, NEVER, SEGMENTS, Distribution, Row, Summary, distribution, row_of
+from analysis.explain import Explanation
+from analysis.history import DrillHistory
 from judging.errors import BadInput, EvidenceError
 from judging.evidence import sha256_of, write_atomically
-from judging.explain import Explanation
-from judging.history import DrillHistory
 from judging.predicted import bounds
 
 RUN_COLUMNS = ("rto_s", "interruption_s", "lost_transactions", "unprotected_s", "availability")

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import judging
+import verifying
 from judging.errors import CouldNotTell
 
-SECOND_VERIFIER = Path(judging.__file__).with_name("verifier.py")
+SECOND_VERIFIER = Path(verifying.__file__).with_name("verifier.py")
 WITHIN_S = 600
 TOLERANCE = 1e-6  # figures are rounded to the millisecond by the same rule
 

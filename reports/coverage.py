@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from judging.coverage import MOMENTS, Cell, Coverage
-from judging.expected import KINDS
+from analysis.coverage import MOMENTS, Cell, Coverage
+from analysis.expected import KINDS
 from reports.page import templates
 from reports.words import words
 

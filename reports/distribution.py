@@ -9,8 +9,8 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
-from judging.comparison import Comparison, Effect
-from judging.distribution import MORE_IS_BETTER, NEVER, SEGMENTS, Distribution, Row, Summary
+from analysis.comparison import Comparison, Effect
+from analysis.distribution import MORE_IS_BETTER, NEVER, SEGMENTS, Distribution, Row, Summary
 from judging.sentence import seconds
 from reports.charts import NARROW, WIDE, Cut
 from reports.page import templates

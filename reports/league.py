@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from judging.distribution import MORE_IS_BETTER
-from judging.league import Cell, League
+from analysis.distribution import MORE_IS_BETTER
+from analysis.league import Cell, League
 from reports.distribution import between, run_rows, value
 from reports.page import templates
 from reports.words import words

@@ -12,14 +12,14 @@ import pytest
 from click.testing import CliRunner
 
 import topologies
+from analysis import expected
+from analysis.coverage import Cell, Coverage, Drilled, Struck, coverage, struck, suggested
+from analysis.expected import Expected, Stands, derive, gravest
 from faults import FAULTS
 from harness import coverage as live
 from harness.cli import main
 from harness.hold import fault_from_words
-from judging import expected
-from judging.coverage import Cell, Coverage, Drilled, Struck, coverage, struck, suggested
 from judging.evidence import Planned, PlannedFault, PlannedUntil, sha256_of
-from judging.expected import Expected, Stands, derive, gravest
 from reports.coverage import coverage_page
 from runtime.manager import manager_of, managers
 from tests.synthetic import SCENARIOS, Scenario, reseal, write_run

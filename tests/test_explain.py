@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from analysis.explain import Explanation, explain
 from harness.handover import recompute
 from harness.verification import verify
 from judging.errors import CouldNotTell
 from judging.evidence import Plan
-from judging.explain import Explanation, explain
 from judging.judge import Verdict, verdict_json
 from judging.measure import FaultMeasurement, Measurement
 from judging.predicted import Prediction, bounds, findings, predictions

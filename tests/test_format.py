@@ -24,7 +24,6 @@ from harness.live import LiveView
 from harness.rehearsal import CannotRehearse, rehearse
 from harness.run import Run
 from harness.runner import tell_acts_by_hand, tell_exempt_keys
-from judging import verifier
 from judging.evidence import Event, EventLog, Evidence, Plan, PlannedFault, PlannedUntil, csv_gz, seal, sha256_of, sha256_of_bytes
 from judging.measure import measure
 from judging.planned import check_body
@@ -33,6 +32,7 @@ from reports.page import render
 from tests.forger import Forger
 from tests.synthetic import SCENARIOS, FaultStory, Scenario, exempt, reseal, write_run
 from topologies.two_region_three_center import two_region_three_center
+from verifying import verifier
 
 VERSION_1: dict[str, dict[str, str]] = json.loads((Path(__file__).parent / "data" / "version1.json").read_text(encoding="utf-8"))
 NEWER = {"body", "witness", "service_level_s", "prev", "chain_head"}

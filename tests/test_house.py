@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +15,32 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("benchmarks", "drills", "faults", "harness", "judging", "load", "managers", "reports", "runtime", "tests", "topologies")
+ROOMS = (
+    "analysis", "benchmarks", "drills", "faults", "harness", "judging", "load", "managers", "reports", "runtime", "tests",
+    "topologies", "verifying",
+)  # fmt: skip
+LARGEST_SHARE = 0.30  # of the code, tests apart: a room that holds more hides rooms in it
 MAY_IMPORT = {
-    "benchmarks": {"faults", "harness", "judging", "managers", "runtime", "topologies"},
+    "analysis": {"judging"},
+    "benchmarks": {"faults", "harness", "judging", "managers", "runtime", "topologies", "verifying"},
     "drills": {"harness", "judging", "faults", "runtime", "topologies"},
     "faults": {"runtime", "topologies"},
-    "harness": {"judging", "faults", "runtime", "topologies", "reports"},  # reports from one module only: see below
+    "harness": {
+        "analysis",
+        "judging",
+        "faults",
+        "runtime",
+        "topologies",
+        "reports",
+        "verifying",
+    },  # reports from one module only: see below
     "judging": set[str](),
     "load": set[str](),
     "managers": {"runtime", "topologies"},
-    "reports": {"judging"},
+    "reports": {"analysis", "judging"},
     "runtime": {"topologies"},
     "topologies": set[str](),
+    "verifying": set[str](),
 }
 LIVE_ROOMS = ("drills", "faults", "managers", "runtime", "topologies")
 ENGINE = {"runtime/engine.py", "runtime/images/__init__.py", "runtime/startup.py"}
@@ -113,6 +128,15 @@ def test_the_rooms_are_there() -> None:
     assert len(OURS) > 100, "the imports were not found: the rules below would hold of nothing"
 
 
+def test_no_room_holds_too_much_of_the_code() -> None:
+    lines = Counter[str]()
+    for path in sources():
+        lines[name_of(path).partition("/")[0]] += len(path.read_text(encoding="utf-8").splitlines())
+    del lines["tests"]
+    room, most = lines.most_common(1)[0]
+    assert most < LARGEST_SHARE * lines.total(), f"{room} holds {most} of {lines.total()} lines"
+
+
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_each_room_imports_what_it_may(room: str) -> None:
     allowed = MAY_IMPORT[room] | {room}
@@ -122,7 +146,7 @@ def test_each_room_imports_what_it_may(room: str) -> None:
 def test_judging_imports_neither_engine_nor_load_nor_driver() -> None:
     """A sealed run is judged on a machine that could not run it."""
     live = {"docker", "gevent", "locust", "psycopg", "requests", "rich", "testcontainers"}
-    assert not told([one for one in ALL if room_of(one) in ("judging", "reports") and one.room in live])
+    assert not told([one for one in ALL if room_of(one) in ("analysis", "judging", "reports", "verifying") and one.room in live])
 
 
 def test_every_package_is_installed() -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from harness.handover import recompute
-from judging import kinds, verifier
+from judging import kinds
 from tests.forger import Forger
 from tests.synthetic import SCENARIOS, write_run
+from verifying import verifier
 
 
 def test_both_verifiers_know_the_same_kinds_and_fields() -> None:

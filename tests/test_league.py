@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from analysis.league import broke, manager_of_plan
+from analysis.league import league as put_together
 from drills.center_loss import test_center_loss as center_loss
 from harness import league
 from harness.cli import main
 from harness.runner import Options
 from judging.errors import BadInput
-from judging.league import broke, manager_of_plan
-from judging.league import league as put_together
 from reports.league import league_page
 from runtime.manager import managers
 from tests.synthetic import SCENARIOS, write_run

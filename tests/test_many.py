@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from scipy import stats
 
+from analysis.comparison import bootstrap, compare, interleaved
+from analysis.distribution import Row, distribution, in_so_many, ranks, row_of, share, summary
+from analysis.history import history, trend
 from harness import repeats
 from harness.comparing import turns, variants
 from harness.handover import judge_run
-from judging.comparison import bootstrap, compare, interleaved
-from judging.distribution import Row, distribution, in_so_many, ranks, row_of, share, summary
 from judging.errors import BadInput
-from judging.history import history, trend
 from reports.distribution import distribution_page
 from tests.synthetic import Scenario, write_run
 

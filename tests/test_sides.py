@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from analysis.expected import Stands, derive
 from harness.handover import recompute
 from harness.verification import verify
-from judging.expected import Stands, derive
 from judging.judge import verdict_json
 from judging.sentence import one_sentence
 from reports.page import render

@@ -18,7 +18,7 @@ from benchmarks.histories import history
 from tests.synthetic import SCENARIOS, write_run
 from tests.test_forgeries import CAUGHT, Lie
 
-VERIFIER = Path(__file__).parent.parent / "judging" / "verifier.py"
+VERIFIER = Path(__file__).parent.parent / "verifying" / "verifier.py"
 
 # Its proof says "changed" of the flipped bits. The page wants them told as the complement of what was there.
 NOT_AS_THE_PAGE_SAYS = {"disk-corruption"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from judging.distribution import Row
+from analysis.distribution import Row
 from judging.evidence import Model
 
 RUNS_MIN = 8  # with fewer, Kendall's test can't tell a trend from chance

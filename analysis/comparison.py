@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from judging.distribution import CONFIDENCE, MORE_IS_BETTER, Distribution, Row, Share
+from analysis.distribution import CONFIDENCE, MORE_IS_BETTER, Distribution, Row, Share
 from judging.evidence import Model
 
 SCHEMA = "drillbook.comparison/1"

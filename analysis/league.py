@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from judging.distribution import Distribution, Row, Summary, distribution
+from analysis.distribution import Distribution, Row, Summary, distribution
 from judging.evidence import Model
 
 SCHEMA = "drillbook.league/1"

@@ -3,8 +3,8 @@
 A cell is one fault on one kind of victim in one moment. Databases and other nodes are victims by their role, as it was when the
 fault came; centers, regions and links are victims by name. A cell that nobody drilled is empty, and INVALID runs tell nothing.
 
-What is expected is derived (judging/expected.py). In `takeover` and `heal` something else is going on, and the lightest such case
-is taken: the primary's machine has died and nobody follows it yet; one copy, whichever is worst, is still coming back.
+What is expected is derived (analysis/expected.py). In `takeover` and `heal` something else is going on, and the lightest such
+case is taken: the primary's machine has died and nobody follows it yet; one copy, whichever is worst, is still coming back.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from analysis.expected import DATABASE, Expected, Node, Stands, derive, gravest, unnoticed
 from judging.evidence import Model, Planned, PlannedFault, PlannedUntil
-from judging.expected import DATABASE, Expected, Node, Stands, derive, gravest, unnoticed
 
 SCHEMA = "drillbook.coverage/1"
 Moment = Literal["steady", "takeover", "heal"]
