@@ -177,7 +177,16 @@ def _of_protection(evidence: Evidence, measurement: Measurement, reason: str) ->
 
 def _margins(measurement: Measurement, verdict: Verdict) -> Iterator[Margin]:
     """Of each target that was set and measured. An interval's end that lies towards the target counts."""
-    for figure in ("rto_s", "rpo_s", "lost_transactions", "interruption_s", "detect_s", "unprotected_s", "availability"):
+    for figure in (
+        "rto_s",
+        "rpo_s",
+        "lost_transactions",
+        "interruption_s",
+        "detect_s",
+        "unprotected_s",
+        "availability",
+        "p99_back_s",
+    ):
         target, seen = getattr(verdict.targets, figure), getattr(measurement, figure)
         if target is None or seen is None:
             continue

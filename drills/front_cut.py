@@ -17,7 +17,7 @@ TARGETS = Targets(
 )
 
 
-@drill(hybrid_cloud, load=payments(), targets=TARGETS, nightly=True)
+@drill(hybrid_cloud, load=payments(probe_interval_ms=20), targets=TARGETS, nightly=True)
 def test_front_cut(run: Run) -> None:
     """The lines between the public fronts and the core are cut: customers are refused at once, and nothing confirmed is lost."""
     with run.fault(CenterIsolated("private")):

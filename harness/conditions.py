@@ -30,6 +30,22 @@ def customers_are_refused(run: Run) -> tuple[bool, str]:
     return run.customers.refused()
 
 
+def customers_pay_as_usual(run: Run) -> tuple[bool, str]:
+    """All customers have come and pay at the plan's rate, over some seconds: what comes later is a multiple of that."""
+    made, usual = run.customers.rate(), run.customers.load.customer_rate_per_s
+    return made is not None and made >= 0.95 * usual, f"{made or 0:.1f} acts a second of {usual:g}"
+
+
+def customers_are_kept_waiting(run: Run) -> tuple[bool, str]:
+    """More than one in twenty payments of the last 2 s was not acknowledged within the service level."""
+    return run.customers.kept_waiting(run.last_window)
+
+
+def p99_is_back(run: Run) -> tuple[bool, str]:
+    """The 99th percentile has been within the service level again for 10 s, by the verdict's rule and code: `p99_back_s`."""
+    return run.customers.quick_again(run.last_window)
+
+
 def load_at_its_height(run: Run) -> tuple[bool, str]:
     """The load's shape has been at its highest for as long as a baseline. Whether customers made that rate, the verdict asks."""
     asked = run.customers.asked_times()

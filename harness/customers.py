@@ -20,9 +20,12 @@ from judging.evidence import EventLog, Load, Plan
 from judging.measure import BASELINE_SHARE_MIN
 from judging.outage import SECOND_NS, SUSTAINED_NS, Service, failing_second
 from judging.rate import mean_factor
+from runtime.database import wait_for
+from topologies.model import Moment
 
 START_WITHIN_S = 30.0
 WORKER_WITHIN_S = 20.0  # and for each of Locust's workers: their imports share the cores
+TURN_WITHIN_S = 20.0  # a busy machine's workers look every 0.2 s, when they get to it
 RATE_OVER_NS = 6 * SECOND_NS  # Locust's workers report every 3 s
 ACKNOWLEDGED, REFUSED = "acknowledged", "refused"  # outcomes of a payment
 RECENT_NS = 2 * SECOND_NS
@@ -33,13 +36,15 @@ WAITING_NS = 500_000_000  # answers take some milliseconds, and are known after 
 class Process:
     """One load process: it says `ready` when it sends, stops in order on SIGTERM, and dies with us (its stdin ends).
 
-    Locust's says from time to time how many acts its customers have done: `acts` holds (CLOCK_MONOTONIC ns, acts so far).
+    Locust's says from time to time how many acts its customers have done: `acts` holds (CLOCK_MONOTONIC ns, acts so far). And it
+    answers when its customers' rate is changed: `turned` holds (times the rate, CLOCK_MONOTONIC ns).
     """
 
     def __init__(self, source: str, module: str, arguments: list[str], *, log: Path, within_s: float = START_WITHIN_S) -> None:
         self.source = source
         self.within_s = within_s
         self.acts: deque[tuple[int, int]] = deque(maxlen=600)
+        self.turned: deque[tuple[float, int]] = deque()
         self.log = log.open("a", encoding="utf-8")
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments, "--stop-on-eof"],
@@ -62,6 +67,9 @@ class Process:
             elif line.startswith("acts "):
                 _, at_ns, acts = line.split()
                 self.acts.append((int(at_ns), int(acts)))
+            elif line.startswith("times "):
+                _, times, at_ns = line.split()
+                self.turned.append((float(times), int(at_ns)))
         self.heard.set()
 
     def drain(self) -> None:
@@ -75,6 +83,11 @@ class Process:
         if not self.heard.wait(self.within_s) or self.process.poll() is not None:
             why = self.stderr[-1] if self.stderr else f"it ended with {self.process.poll()}"
             raise CouldNotTell(f"the load ({self.source}) did not start: {why}")
+
+    def say(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
 
     def stop(self, *, within_s: float) -> None:
         if self.process.poll() is None:
@@ -180,6 +193,25 @@ class Customers:
             return None
         (from_ns, earlier), (to_ns, acts) = before[-1], told[-1]
         return (acts - earlier) / (to_ns - from_ns) * SECOND_NS
+
+    def turn(self, times: float) -> Moment:
+        """All customers pay at so many times their rate from now on. Returns when it was asked and when all of them knew.
+
+        Raises CouldNotTell where they do not answer.
+        """
+        (locust,) = (process for process in self.processes if process.source == "locust")
+        before_ns = time.monotonic_ns()
+        try:
+            locust.say(f"times {times:g}")
+            answered = wait_for(
+                lambda: next((at_ns for told, at_ns in reversed(locust.turned) if told == times and at_ns >= before_ns), None),
+                within_s=TURN_WITHIN_S,
+                what=f"the customers to pay at {times:g} times their rate",
+                every_s=0.02,
+            )
+        except (OSError, TimeoutError) as error:
+            raise CouldNotTell(f"the load (locust) did not change its rate: {error}") from error
+        return Moment(before_ns, int(answered))
 
     def asked_times(self) -> float | None:
         """By how much the load's shape has multiplied the rate in the last `baseline_s`, on average; None before that."""
@@ -295,6 +327,26 @@ class Customers:
             return False, seen
         outage = service.outage(before_ns=window.before_ns, after_ns=window.after_ns, window_end_ns=now_ns)
         return outage.return_ns is not None, seen
+
+    def quick_again(self, window: Window) -> tuple[bool, str]:
+        """Whether the 99th percentile is within the service level again since that fault, for 10 s; and what is seen."""
+        service = self.service()
+        if service is None:
+            return False, "no payment yet"
+        last = service.out_of_order[service.due >= max(window.before_ns, service.end_ns - SUSTAINED_NS)]
+        seen = f"{int(last.sum())} of the last {len(last)} payments out of order"
+        return service.p99_back_ns(window.before_ns, service.end_ns) is not None, seen
+
+    def kept_waiting(self, window: Window) -> tuple[bool, str]:
+        """Whether customers have felt that fault: service is out of order, by the rule of its return; and what is seen."""
+        service = self.service()
+        if service is None:
+            return False, "no payment yet"
+        since_ns = max(window.before_ns, service.end_ns - RECENT_NS)
+        last = service.out_of_order[service.due >= since_ns]
+        seen = f"{int(last.sum())} of {len(last)} payments out of order in {(service.end_ns - since_ns) / SECOND_NS:.1f} s"
+        enough = service.end_ns - since_ns >= RECENT_NS
+        return enough and bool(last.mean() > 1 - BASELINE_SHARE_MIN), seen
 
     def relapsed(self, window: Window) -> bool:
         """Whether service was seen back from that fault and is out of order again: a heal now would cut its return off."""

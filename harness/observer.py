@@ -1,5 +1,5 @@
-"""Watches a running cluster: samples every database, asks how durable its commits are, follows the leader keys, says who is
-primary. Threads, not processes.
+"""Watches a running cluster: samples every database, asks how durable its commits are, follows the leader keys, counts what
+narrow lines carry, says who is primary. Threads, not processes.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ import json
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
 from judging.evidence import SAMPLE_COLUMNS, EventLog
-from runtime.cluster import Cluster
+from runtime import engine, links
+from runtime.cluster import Cluster, ClusterError
 from runtime.database import Database, DatabaseState, Durability
 from runtime.leader import LeaderChange
 from runtime.manager import manager_of
@@ -22,11 +24,17 @@ from topologies.model import Group
 SAMPLE_EVERY_S = 0.2
 SAMPLE_WITHIN_S = 0.75  # with the pause before the next one still under HEARD_WITHIN_NS
 DURABILITY_EVERY_S = 1.0
+LINES_EVERY_S = 2.0
 HEARD_WITHIN_NS = 1_000_000_000  # what a database said longer ago is no answer to who is primary now
 
 
+def fullness(line: dict[str, Any]) -> float:
+    """How much of its bandwidth a line has carried."""
+    return float(line["bytes"] * 8_000_000 / (line["to_ns"] - line["from_ns"]) / line["bandwidth_kbps"])
+
+
 class Observer:
-    """Between `start` and `stop`, writes samples.csv and the events `primary`, `durability` and `leader_key`."""
+    """Between `start` and `stop`, writes samples.csv and the events `primary`, `durability`, `leader_key` and `lines`."""
 
     def __init__(self, cluster: Cluster, events: EventLog, path: Path) -> None:
         self.cluster = cluster
@@ -43,6 +51,8 @@ class Observer:
         self.durability: dict[str, Durability] = {}  # what each database said last of its commits
         self.threads = [threading.Thread(target=self.sample, args=(n.name,), daemon=True) for n in cluster.databases()]
         self.threads += [threading.Thread(target=self.follow, args=(g,), daemon=True) for g in cluster.topology.groups]
+        self.narrow = [link for link in cluster.topology.links if link.bandwidth_kbps is not None]
+        self.threads += [threading.Thread(target=self.count_lines, daemon=True)] if self.narrow else []
 
     def start(self) -> None:
         for thread in self.threads:
@@ -54,6 +64,38 @@ class Observer:
             thread.join(timeout=10)
         with self.lock:
             self.file.close()
+
+    # --- Lines --------------------------------------------------------------------------------------------------------
+    def count_lines(self) -> None:
+        """What each line of a stated bandwidth has carried since the look before, by its kernel's own count."""
+        before: dict[str, tuple[int, links.Passed]] = {}
+        while not self.stopping.wait(LINES_EVERY_S if before else 0):
+            told = []
+            for link in self.narrow:
+                path, asked_ns = str(link), time.monotonic_ns()
+                try:
+                    seen = self.cluster.passed(path)
+                except (ClusterError, links.LinkError, OSError, *engine.REFUSALS):
+                    before.pop(path, None)  # nobody can be asked: the next look begins anew
+                    continue
+                if path in before:
+                    from_ns, earlier = before[path]
+                    told.append(
+                        {
+                            "source": link.source,
+                            "target": link.target,
+                            "bandwidth_kbps": link.bandwidth_kbps,
+                            "from_ns": from_ns,
+                            "to_ns": time.monotonic_ns(),
+                            "bytes": seen.bytes - earlier.bytes,
+                            "dropped": seen.dropped - earlier.dropped,
+                        }
+                    )
+                before[path] = asked_ns, seen
+            if told:
+                full = max(told, key=fullness)
+                text = f"the fullest line, {full['source']}->{full['target']}, carried {fullness(full):.0%} of its bandwidth"
+                self.events.write("lines", text, source="host", lines=told)
 
     # --- Databases ----------------------------------------------------------------------------------------------------
     def sample(self, node: str) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from runtime.addresses import DOOR
 from runtime.cluster import Cluster, ClusterError, lsn_bytes
 from runtime.database import wait_for
 from runtime.manager import manager_of
-from runtime.nodes import bank_of
+from runtime.nodes import bank_of, entry_of
 from runtime.redundancy import rebuilt, replay_gaps
 from topologies.kinds import BANK, DATABASE, KINDS
 from topologies.model import Center, Group, Node
 
+LOOK_AT_LINES_S = 2.0
+FULL_SHARE, FULL_WITHIN_S = 0.9, 20.0  # of its bandwidth
 REWIND_PATIENCE_S = 8.0  # what a manager is given to rewind a diverged copy by itself: it takes 2 to 5 s where it does
 
 
@@ -56,6 +59,53 @@ def open_door_to_remote(cluster: Cluster) -> None:
     bank = f"http://{cluster.addresses.node(bank_of(center))}:{KINDS[BANK].port}{KINDS[BANK].asked}"
     wait_for(lambda: cluster.http_status(bank) == 200, within_s=30, what=f"{center.name}'s bank to be ready", every_s=0.02)
     cluster.open_door_to([center.name])
+
+
+def lines_are_full(cluster: Cluster) -> list[str]:
+    """What people look at when customers wait: whether the lines of the open centers are what is too narrow. Returns those.
+
+    Raises TimeoutError where not all of them are, within 20 s: then another way in would help nobody.
+    """
+    topology = cluster.topology
+    seen = cluster.door_servers()
+    wanted = [center for center, status in seen.items() if not status.startswith("MAINT")]
+    use = dict.fromkeys(wanted, 0.0)  # the most that was seen: a front that turns customers away for a moment empties its line
+
+    def full() -> bool:
+        before, began = {str(link): cluster.passed(str(link)) for link in topology.links}, time.monotonic()
+        time.sleep(LOOK_AT_LINES_S)
+        after, span_s = {path: cluster.passed(path) for path in before}, time.monotonic() - began
+        for link in topology.links:
+            kbps = (after[str(link)].bytes - before[str(link)].bytes) * 8 / 1000 / span_s
+            for center in {link.source, link.target} & set(wanted):
+                use[center] = max(use[center], kbps / (link.bandwidth_kbps or math.inf))
+        if idle := [f"{center} {use[center]:.0%}" for center in wanted if use[center] < FULL_SHARE]:
+            raise ClusterError(f"the lines carry less than {FULL_SHARE:.0%} of what they can: {', '.join(idle)}")
+        return True
+
+    wait_for(full, within_s=FULL_WITHIN_S, what=f"full lines to {', '.join(wanted)}", every_s=0.1)
+    return wanted
+
+
+def open_another_center(cluster: Cluster) -> str:
+    """Customers into the first center that the door keeps closed, once its front or bank says that it can pay; returns it."""
+    topology = cluster.topology
+    center = next((c for c, status in cluster.door_servers().items() if status.startswith("MAINT")), None)
+    if center is None:
+        raise ClusterError("the door keeps no center closed: expected one that customers can be let into; seen none")
+    entry = entry_of(topology.center(center))
+    ready = f"http://{cluster.addresses.node(entry.name)}:{KINDS[entry.kind].port}{KINDS[entry.kind].asked}"
+    wait_for(lambda: cluster.http_status(ready) == 200, within_s=30, what=f"{entry.name} to be ready", every_s=0.05)
+    cluster.open_door_to([center])
+    wait_for(lambda: cluster.door_servers()[center].startswith("UP"), within_s=30, what=f"the door to see {center}", every_s=0.05)
+    return center
+
+
+def close_spare_centers(cluster: Cluster) -> list[str]:
+    """Nobody is let into the centers that are closed when all goes as usual; returns them."""
+    spare = list(cluster.topology.door.closed)
+    cluster.open_door_to([], closed=spare)
+    return spare
 
 
 def rebuild_region_as_standby(cluster: Cluster, region: str) -> None:

@@ -87,6 +87,7 @@ class Targets(Model):
     detect_s: float | None = None
     unprotected_s: float | None = None
     availability: float | None = None
+    p99_back_s: float | None = Field(default=None, exclude_if=_nothing)  # version 2
     basis: dict[str, str] = Field(default_factory=dict)
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from judging.evidence import Model
 from judging.host import Host, words
-from judging.outage import SECOND_NS, Episode, Outage, Service
+from judging.outage import SECOND_NS, SUSTAINED_NS, Episode, Outage, Service
 
 if TYPE_CHECKING:
     from judging.injections import Injection
@@ -74,6 +74,37 @@ def rto(service: Service, host: Host, one: Injection, outage: Outage, *, late_ns
     return Interval(
         low=down(min(figure_ns, lenient_ns) - injection_ns - answer_ns - inside_ns),
         high=None if episode.return_ns is None else up(figure_ns + service.interval_ns + late_ns),
+        reasons=_told(reasons),
+        host_s=up(host_ns),
+    )
+
+
+def p99_back(service: Service, host: Host, one: Injection, *, late_ns: int) -> tuple[int | None, Interval]:
+    """When the 99th percentile was within the service level again, ns since the fault (None: never while it lasted); as exact as
+    the RTO.
+    """
+
+    def seen(by: Service) -> int | None:
+        back_ns = by.p99_back_ns(one.before_ns, one.window_end_ns)
+        return None if back_ns is None else back_ns - one.before_ns
+
+    figure_ns, watched_ns = seen(service), max(0, one.window_end_ns - SUSTAINED_NS - one.before_ns)
+    least_ns = watched_ns if figure_ns is None else figure_ns
+    if host.stalls and (lenient_ns := seen(service.forgiving(host.excuses))) is not None:
+        least_ns = min(least_ns, lenient_ns)
+    gone_ns = watched_ns if figure_ns is None else figure_ns
+    inside_ns = host.inside_ns(one.before_ns, one.before_ns + gone_ns)
+    injection_ns, answer_ns = one.after_ns - one.before_ns, service.interval_ns + service.baseline_answer_ns
+    host_ns = gone_ns - least_ns + inside_ns
+    reasons = [
+        (host_ns, _stalls(host, one.before_ns, one.before_ns, one.before_ns + gone_ns + SUSTAINED_NS)),
+        (injection_ns, f"the injection took {_took(injection_ns)}"),
+        (answer_ns, f"a payment is due every {_took(service.interval_ns)} and may take {_took(service.baseline_answer_ns)}"),
+        (late_ns, f"the probe sent payments up to {_took(late_ns)} late"),
+    ]
+    return figure_ns, Interval(
+        low=down(least_ns - injection_ns - answer_ns - inside_ns),
+        high=None if figure_ns is None else up(figure_ns + service.interval_ns + late_ns),
         reasons=_told(reasons),
         host_s=up(host_ns),
     )

@@ -44,6 +44,7 @@ class Measured(Model):
     first_payment_s: float | None
     full_redundancy_s: float | None
     intervals: dict[str, Interval | None] | None = None  # version 2
+    p99_back_s: float | None = Field(default=None, exclude_if=lambda value: value is None)  # version 2, where it has a target
 
 
 class VerdictFault(Model):
@@ -264,6 +265,19 @@ def _against_intervals(measured: Measurement, targets: Targets) -> Iterator[Reas
         yield _decide("Unprotected time", measured.unprotected_s, known.get("unprotected_s"), targets.unprotected_s)
     if targets.availability is not None:
         yield _availability_interval(measured.availability, known.get("availability"), targets.availability)
+    if targets.p99_back_s is not None:
+        yield _p99_back(measured.p99_back_s, known.get("p99_back_s"), targets.p99_back_s)
+
+
+def _p99_back(figure: float | None, interval: Interval | None, target_s: float) -> Reason:
+    """One that did not come back is a miss once it was certainly gone for longer than the target."""
+    name = "Time until the 99th percentile was within the service level again"
+    if figure is not None or interval is None or interval.low is None:
+        return _decide(name, figure, interval, target_s)
+    gone = f"{name}: it never was while it was watched, for {_figure(interval.low)} s at least (target {target_s:g} s)"
+    if interval.low > target_s:
+        return "FAIL", f"{gone}."
+    return "UNDECIDED", f"{gone}; {_cause(interval, target_s)}."
 
 
 def _decide(name: str, figure: float | None, interval: Interval | None, target: float) -> Reason:

@@ -172,6 +172,20 @@ class DoorLog(Shape):
     dropped: int | None
 
 
+class Line(Shape):
+    source: str
+    target: str
+    bandwidth_kbps: int
+    from_ns: int
+    to_ns: int
+    bytes: int
+    dropped: int
+
+
+class Lines(Shape):
+    lines: list[Line]
+
+
 class ByHand(Shape):
     act: str
 
@@ -201,6 +215,7 @@ KINDS: dict[str, type[Shape]] = {
     "exempt_keys": ExemptKeys,
     "autopsy": Autopsy,
     "door_log": DoorLog,
+    "lines": Lines,
     "by_hand": ByHand,
 }
 

@@ -35,6 +35,7 @@ from judging.records import (
 )
 from judging.segments import SEGMENTS, Seen, Takeover, borders, moments, takeover, wal_bytes_lost, with_first_success
 from judging.sides import SideMeasurement, measure_side, sides
+from judging.surge import check_surges
 
 BASELINE_SHARE_MIN = 0.95  # below this the bank or the host was not in order before the fault
 
@@ -170,6 +171,7 @@ class Measurement(Model):
     breaches: list[str]  # broken invariants and conditions not reached, in words: each makes it FAIL
     undecided: list[str] = Field(default_factory=list)  # what would be a breach, were it not perhaps the host's doing (version 2)
     intervals: dict[str, Interval | None] | None = None  # version 2: by the figure's name
+    p99_back_s: float | None = None  # version 2, where the plan has a target for it
 
 
 def measure(evidence: Evidence) -> Measurement:
@@ -185,6 +187,8 @@ def measure(evidence: Evidence) -> Measurement:
         books.breaches += two_at_once(records, books.lost_keys or [])
         hold_against_each_other(records)
     faults = _measure_faults(records, service, host, injected) if service is not None else []
+    if records.version > 1:
+        check_surges(records, injected, faults)
     protection = _protection(records)
     ready = next((data for _, data in records.of("ready", Ready)), Ready())
     until = records.of("until", Until)
@@ -230,9 +234,15 @@ def measure(evidence: Evidence) -> Measurement:
         breaches=unreached.breaches + gone.breaches + books.breaches,
         undecided=unreached.undecided + gone.undecided,
     )
-    if host is None or service is None:
+    if host is None or not isinstance(service, Service):
         return measured
-    return measured.model_copy(update={"intervals": _intervals(records, measured, service, host, injected)})
+    known = _intervals(records, measured, service, host, injected)
+    if records.plan is None or records.plan.targets.p99_back_s is None:
+        return measured.model_copy(update={"intervals": known})
+    backs = [intervals.p99_back(service, host, one, late_ns=_late_ns(records)) for one in injected]
+    known["p99_back_s"] = intervals.worst([interval for _, interval in backs])
+    figure = _largest([None if back_ns is None else seconds_up(back_ns) for back_ns, _ in backs])
+    return measured.model_copy(update={"intervals": known, "p99_back_s": figure})
 
 
 def seconds_up(nanoseconds: int) -> float:

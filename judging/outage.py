@@ -22,6 +22,7 @@ from judging.outage_v1 import END_NS, SECOND_NS, SUSTAINED_NS, Episode, Flags, O
 __all__ = ["END_NS", "SECOND_NS", "SUSTAINED_NS", "Episode", "Flags", "Outage", "Service", "Spans", "Times"]
 
 ALLOWED_SHARE_MIN, ALLOWED_SHARE_MAX = 0.05, 0.10  # of the payments due in 10 s
+SLOW_SHARE = 0.01  # of the payments due in 10 s: with no more out of order, the 99th percentile is within the service level
 PAUSE_NS_MIN = 50_000_000  # a shorter pause is what a busy host does by itself
 PAUSE_FACTOR = 1.5  # times the longest pause of the baseline
 ANSWER_QUANTILE = 0.99  # how long an answer may take of itself
@@ -292,6 +293,17 @@ class Service(outage_v1.Service):
         end = self.due[first] - self.interval_ns + SUSTAINED_NS
         begin = np.maximum(end - SUSTAINED_NS, self.due[stay.floor])
         return np.asarray(end - self.dark.inside(begin, np.maximum(begin, end)), dtype=np.int64)
+
+    def p99_back_ns(self, before_ns: int, window_end_ns: int) -> int | None:
+        """From when on, after that moment, 10 s of the window had at most 1 % of their payments out of order; None: never."""
+        allowed = int(SLOW_SHARE * SUSTAINED_NS / self.interval_ns + 1e-9)
+        due = self.due[(self.due >= before_ns) & (self.due + SUSTAINED_NS <= window_end_ns)]
+        times = np.append(before_ns, due) if before_ns + SUSTAINED_NS <= window_end_ns else due
+        out = (
+            self._out_before[np.searchsorted(self.due, times + SUSTAINED_NS)] - self._out_before[np.searchsorted(self.due, times)]
+        )
+        quick = np.flatnonzero(out <= allowed)
+        return int(times[quick[0]]) if len(quick) else None
 
     # What remains as it was in version 1, and what can't be told
 

@@ -130,8 +130,25 @@ class LeaderKey(Data):
 class Step(Data):
     name: str
     role: str | None
+    before_ns: Nanoseconds = 0
     after_ns: Nanoseconds
     ok: bool
+
+
+class Line(Data):
+    source: str
+    target: str
+    bandwidth_kbps: int
+    from_ns: Nanoseconds
+    to_ns: Nanoseconds
+    bytes: int
+    dropped: int
+
+
+class Lines(Data):
+    """What narrow lines carried between two looks, by their kernel's own count."""
+
+    lines: list[Line]
 
 
 class Damage(Data):

@@ -23,6 +23,7 @@ ENGLISH: dict[str, str] = {
     "fault.linkblackholed": "the link {target} swallowed everything",
     "fault.halfisolated": "{target} was cut from its peers and its store",
     "fault.plannedswitchover": "{old} handed over to {new} as planned",
+    "fault.customerssurge": "{target} paid at a multiple of their usual rate",
     "fault_other": "{name} struck {target}",
     "at": "{what} at {time}",
     "not_proved": "{what} (not proved)",

@@ -10,6 +10,9 @@ statistics are no ledger, and a listener that raises is only logged. Locust's ow
 stand beside them in ledger.json; they must agree. Prints `ready` when all customers are there, and every second `acts` with a
 monotonic time, ns, and how many acts Locust has counted; stops, and ends with exit codes, as the probe does.
 
+A line `times 4` on stdin multiplies the rate by four from then on, at once for those who wait as well; `times 4 <ns>` is printed
+when all customers know, with a monotonic time after that.
+
 With `--workers 4` it is Locust's master, and the customers live in four worker processes: see `load/workers.py`.
 
 Stopping has an order: no customer begins anything new, all finish what they do, and only then is Locust told to quit.
@@ -38,7 +41,7 @@ from pathlib import Path  # noqa: E402
 
 import gevent  # noqa: E402
 from gevent.event import Event  # noqa: E402
-from locust import FastHttpUser, User, constant_throughput, task  # noqa: E402
+from locust import FastHttpUser, User, task  # noqa: E402
 from locust.env import Environment  # noqa: E402
 from locust.runners import Runner  # noqa: E402
 
@@ -80,8 +83,18 @@ class Office:
     shape: Shape = ()
     numbers: count[int] = field(default_factory=count)
     began_ns: int = 0  # when the customers began, and the shape with them
+    times: float = 1.0  # the rate, as whoever started us says
+    turned: Event = field(default_factory=Event)  # set when `times` changes, and then another one
     closing: bool = False  # nobody begins anything new
     busy: int = 0  # customers who are doing something right now
+
+    def turn(self, times: float) -> None:
+        """From now on all pay at so many times their rate; who waits for the next act waits so much less."""
+        self.times, self.turned, turned = times, Event(), self.turned
+        turned.set()
+
+    def rate_times(self) -> float:
+        return self.times * factor(self.shape, (time.monotonic_ns() - self.began_ns) / 1e9)
 
 
 class Customer(FastHttpUser):
@@ -99,6 +112,7 @@ class Customer(FastHttpUser):
         self.number = next(self.office.numbers)
         self.payments, self.looks = count(), count()
         self.acknowledged: str | None = None  # the key of the own payment that was acknowledged last
+        self.acted_s = 0.0  # when the newest act began
         # Of its own, so that what one customer does depends on the seed and not on who was answered first.
         self.choice = random.Random(f"{self.office.seed}-customer-{self.number}")
 
@@ -108,6 +122,7 @@ class Customer(FastHttpUser):
     @task
     def act(self) -> None:
         # Greenlets don't switch between the question and the count: who isn't counted when the office closes sends nothing.
+        self.acted_s = time.monotonic()
         if self.office.closing:
             return
         self.office.busy += 1
@@ -191,20 +206,26 @@ def hire(office: Office, door: Door, *, rate_per_s: float, timeout_s: float) -> 
         "abstract": False,
         "office": office,
         "host": f"http://{door.authority}",
-        "wait_time": constant_throughput(rate_per_s) if not office.shape else paced(office, rate_per_s),
+        "wait_time": paced(office, rate_per_s),
         "connection_timeout": timeout_s,
         "network_timeout": timeout_s,
     }
     return type("HiredCustomer", (Customer,), settings)
 
 
-def paced(office: Office, rate_per_s: float) -> Callable[[User], float]:
-    """Locust's pace of a customer, at the rate that the shape asks for now. What it has to keep, it keeps in the customer."""
+def paced(office: Office, rate_per_s: float) -> Callable[[Customer], float]:
+    """Locust's wait of a customer: its acts begin at the rate that is asked for now, or one right after the other where they take
+    longer. Waits by itself, so that a change of the rate is felt at once; what is left for Locust is nothing.
+    """
 
-    def wait_s(customer: User) -> float:
-        at_s = (time.monotonic_ns() - office.began_ns) / 1e9
-        waits: Callable[[User], float] = constant_throughput(rate_per_s * factor(office.shape, at_s))
-        return waits(customer)
+    def wait_s(customer: Customer) -> float:
+        left_s = customer.acted_s + 1 / (rate_per_s * office.rate_times()) - time.monotonic()
+        while left_s > 0:
+            times, turned, since_s = office.times, office.turned, time.monotonic()
+            if not turned.wait(left_s):
+                break
+            left_s = (left_s - (time.monotonic() - since_s)) * times / office.times
+        return 0.0
 
     return wait_s
 
@@ -259,19 +280,38 @@ def serve(
         if runner.spawning_greenlet is not None:
             runner.spawning_greenlet.join()
     print("ready", flush=True)
-    wait_for_the_end(runner, guardian, stopping)
+
+    def turn(times: float) -> None:
+        office.turn(times)
+        tell_turned(times)
+
+    wait_for_the_end(runner, guardian, stopping, turn=turn)
     close(office, finish_s=finish_s)
     runner.quit()
 
 
-def wait_for_the_end(runner: Runner, guardian: Guardian, stopping: Event, look: Callable[[], None] = lambda: None) -> None:
+def wait_for_the_end(
+    runner: Runner,
+    guardian: Guardian,
+    stopping: Event,
+    *,
+    turn: Callable[[float], None],
+    look: Callable[[], None] = lambda: None,
+) -> None:
     """Return when told to stop, or when whoever started us is gone. Says every second how many acts there were."""
     told_s = 0.0
     while not stopping.wait(HOUSEKEEPING_S) and not guardian.gone():
         look()
+        for line in guardian.said():
+            if line.startswith("times "):
+                turn(float(line.removeprefix("times ")))
         if time.monotonic() - told_s >= TELL_S:
             told_s = time.monotonic()
             print(f"acts {time.monotonic_ns()} {runner.stats.total.num_requests}", flush=True)
+
+
+def tell_turned(times: float) -> None:
+    print(f"times {times:g} {time.monotonic_ns()}", flush=True)
 
 
 def close(office: Office, *, finish_s: float) -> None:

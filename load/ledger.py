@@ -272,13 +272,19 @@ def write_atomically(path: Path, what: dict[str, Any]) -> None:
 
 
 class Guardian:
-    """Whoever started us. When it is gone we stop in order, so that nothing is left behind."""
+    """Whoever started us. When it is gone we stop in order, so that nothing is left behind. What it says comes by stdin."""
 
     def __init__(self, *, parent_pid: int | None, stop_on_eof: bool) -> None:
         self._parent_pid = parent_pid
         # A direct parent is watched by getppid, which cannot be fooled by a zombie or by a pid used again.
         self._direct = parent_pid == os.getppid()
         self._stop_on_eof = stop_on_eof
+        self._said = b""
+
+    def said(self) -> list[str]:
+        """The lines that have come since the last call; only who asks `gone` hears them."""
+        *lines, self._said = self._said.split(b"\n")
+        return [line.decode(errors="replace") for line in lines]
 
     def gone(self) -> bool:
         """True once the parent has died or stdin has ended. Cheap; never blocks."""
@@ -299,7 +305,10 @@ class Guardian:
 
     def _stdin_ended(self) -> bool:
         readable, _, _ = select.select([0], [], [], 0)
-        return bool(readable) and not os.read(0, 4096)
+        if not readable:
+            return False
+        self._said += (data := os.read(0, 4096))
+        return not data
 
 
 def arguments(description: str) -> argparse.ArgumentParser:

@@ -49,6 +49,7 @@ from load.customers import (
     hire,
     open_office,
     options_of_customers,
+    tell_turned,
     wait_for_the_end,
 )  # fmt: skip
 from load.ledger import READ_COLUMNS, CouldNotStart, Door, Guardian, Ledger, write_atomically
@@ -82,6 +83,7 @@ class Worker:
     directory: Path
     client: str | None = None  # Locust's name for it, once it has said which it is
     closed: bool = False
+    times: float = 1.0  # of the rate, as it has answered
     files: dict[str, Path] = field(default_factory=dict)  # of what has come home so far
     told: dict[str, Any] | None = None  # its own counts and hashes, when all was sent
     payments: int = 0  # Locust's count
@@ -100,7 +102,7 @@ def lead(options: argparse.Namespace, guardian: Guardian, stopping: Event) -> in
     try:
         house.start()
         print("ready", flush=True)
-        wait_for_the_end(runner, guardian, stopping, look=house.look)
+        wait_for_the_end(runner, guardian, stopping, turn=house.turn, look=house.look)
         house.close()
         house.bring_home()
         completed = True
@@ -126,13 +128,18 @@ class House:
         self.parts = options.out / "workers"
         self.workers: list[Worker] = []
         self.started_ns = time.monotonic_ns()  # when the customers were told to begin
-        for kind, listener in (("here", self.here), ("closed", self.closed), ("part", self.part), ("sent", self.sent)):
+        for kind, listener in (
+            ("here", self.here), ("turned", self.turned), ("closed", self.closed), ("part", self.part), ("sent", self.sent),
+        ):  # fmt: skip
             runner.register_message(kind, functools.partial(hear, listener))
         runner.environment.events.worker_report.add_listener(self.counted)  # type: ignore[no-untyped-call]
 
     # What workers say
     def here(self, client: str, data: dict[str, Any]) -> None:
         self.workers[data["worker"]].client = client
+
+    def turned(self, client: str, data: dict[str, Any]) -> None:
+        self.of(client).times = data["times"]
 
     def closed(self, client: str, _: object) -> None:
         self.of(client).closed = True
@@ -178,6 +185,12 @@ class House:
         self.started_ns = time.monotonic_ns()
         self.runner.start(o.customers, spawn_rate=o.customers)
         self.wait(lambda: self.runner.user_count == o.customers, START_WITHIN_S, f"to have {o.customers} customers together")
+
+    def turn(self, times: float) -> None:
+        """All customers at so many times their rate; told when every worker has answered."""
+        self.runner.send_message("turn", {"times": times})
+        self.wait(lambda: all(worker.times == times for worker in self.workers), COUNTED_WITHIN_S, "to change their rate")
+        tell_turned(times)
 
     def look(self) -> None:
         for worker in self.workers:
@@ -294,6 +307,12 @@ def work(options: argparse.Namespace, guardian: Guardian) -> int:
     told = {kind: Event() for kind in ("close", "home", "kept")}
     for kind, event in told.items():
         runner.register_message(kind, functools.partial(tell, event))
+
+    def turn(_: str, data: dict[str, Any]) -> None:
+        office.turn(data["times"])
+        runner.send_message("turned", {"times": data["times"]})
+
+    runner.register_message("turn", functools.partial(hear, turn))
     runner.send_message("here", {"worker": options.worker})
     gc.freeze()
     finish_s = 2 * options.timeout_s + 1

@@ -113,6 +113,10 @@ def figure_rows(sources: Sources, measurement: Measurement, verdict: Verdict, wo
         _Figure("unprotected_s", measurement.unprotected_s, targets.unprotected_s, seconds, by_sample,
                 "samples.csv, probe.csv, ledger.csv"),
     ]  # fmt: skip
+    if targets.p99_back_s is not None:
+        figures += [
+            _Figure("p99_back_s", measurement.p99_back_s, targets.p99_back_s, seconds, by_probe, "probe.csv, events.jsonl")
+        ]
     intervals: dict[str, Interval | None] = getattr(verdict.measured, "intervals", None) or {}  # version 1 has none
     return [_figure_row(replace(f, interval=intervals.get(f.key)), targets.basis, words) for f in figures]
 

@@ -184,7 +184,7 @@ def _draw_node(canvas: Canvas, node: dict[str, Any], y: float, moment: Moment, w
 
 def _draw_links(canvas: Canvas, links: Sequence[dict[str, Any]], middle: dict[str, float], moment: Moment, words: Words) -> None:
     """Each pair of centers once, as a bracket at the right: the farther apart, the farther out."""
-    pairs = _pairs(links, middle)
+    pairs, narrow = _pairs(links, middle, "latency_ms"), _pairs(links, middle, "bandwidth_kbps")
     order = list(middle)
     for column, (a, b) in enumerate(sorted(pairs, key=lambda p: (abs(order.index(p[0]) - order.index(p[1])), p))):
         span = abs(order.index(a) - order.index(b))
@@ -195,23 +195,25 @@ def _draw_links(canvas: Canvas, links: Sequence[dict[str, Any]], middle: dict[st
         color = BAD if lost else MUTED
         canvas.line([BOX_LEFT + BOX_WIDTH + 1, x, x, BOX_LEFT + BOX_WIDTH + 1], [top, top, bottom, bottom],
                    color=color, linewidth=1.2, linestyle=(0, (3, 3)) if lost else "solid")  # fmt: skip
-        text = words("topology.latency", ms=pairs[(a, b)])
-        canvas.text(x + 4, (top + bottom) / 2 + shift, text, size=10.5, color=MUTED,
-                   bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1})  # fmt: skip
+        told = [words("topology.latency", ms=pairs[(a, b)])]
+        told += [words("topology.bandwidth", kbps=narrow[(a, b)])] if (a, b) in narrow else []
+        for row, text in enumerate(told):
+            canvas.text(x + 4, (top + bottom) / 2 + shift + 14 * row, text, size=10.5, color=MUTED,
+                       bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1})  # fmt: skip
         if lost:
             word = words("topology.cut_both") if len(lost) == 2 else words("topology.cut_one", link=lost[0])
-            canvas.text(x + 4, (top + bottom) / 2 + shift + 14, f"✕ {word}", size=10.5, color=BAD)
+            canvas.text(x + 4, (top + bottom) / 2 + shift + 14 * len(told), f"✕ {word}", size=10.5, color=BAD)
 
 
-def _pairs(links: Sequence[dict[str, Any]], middle: dict[str, float]) -> dict[tuple[str, str], str]:
-    """One-way latency of each pair, `1` when it is the same both ways, else `1 / 2`."""
+def _pairs(links: Sequence[dict[str, Any]], middle: dict[str, float], field: str) -> dict[tuple[str, str], str]:
+    """One-way latency or bandwidth of each pair that has one, `1` when it is the same both ways, else `1 / 2`."""
     order = list(middle)
     both: dict[tuple[str, str], list[str]] = {}
     for link in links:
         ends = (str(link.get("source")), str(link.get("target")))
-        if all(end in middle for end in ends):
+        if all(end in middle for end in ends) and link.get(field) is not None:
             a, b = sorted(ends, key=order.index)
-            both.setdefault((a, b), []).append(f"{link.get('latency_ms', 0):g}")
+            both.setdefault((a, b), []).append(f"{link[field]:g}")
     return {pair: " / ".join(dict.fromkeys(values)) for pair, values in both.items()}
 
 

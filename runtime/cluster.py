@@ -510,6 +510,10 @@ class Cluster:
                 proxy = links.Toxiproxy(self.addresses.link(pair, pair[0]))
                 proxy.set_latency(links.proxies(self.addresses, pair), wanted)
 
+    def passed(self, path: str) -> links.Passed:
+        """What a link has let pass from one center to another, by its kernel's own count. Raises ClusterError or LinkError."""
+        return links.passed(self.script(self.place_of(path), links.passed_script(self.addresses, path)))
+
     def door_command(self, command: str) -> str:
         """One command to the front door's balancer, with its answer."""
         address = (str(self.addresses.networks[DOOR][2]), DOOR_COMMAND_PORT)

@@ -1,12 +1,15 @@
-"""Links between centers: address translation, base latency by Toxiproxy, and cuts. Texts and HTTP only; no Docker here.
+"""Links between centers: addresses, base latency by Toxiproxy, bandwidth by tbf, cuts. Texts and HTTP only; no Docker here.
 
 A link container stands in both centers' networks. It owns an alias address for each remote node. TCP to a known port goes
 through a Toxiproxy proxy, which adds the latency; everything else is translated as it is. Toxiproxy's HTTP interface is
-spoken directly: see docs/decisions/0003-toxiproxy-client.md.
+spoken directly: see docs/decisions/0003-toxiproxy-client.md. What leaves a link towards a center goes through one token bucket
+of the kernel's, so all connections share the bandwidth (Toxiproxy's own would give it to each connection anew).
 """
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -24,6 +27,10 @@ FIRST_PROXY_PORT = 20000
 API_PORT = 8474
 CUT_TABLE = "drillbook_cut"
 RAW = -300  # netfilter's priority before anything is translated
+BURST_BYTES_MIN = 3200  # two full packets with their headers: a bucket that holds less than one lets none pass
+BURST_MS = 5  # of a wide line: what passes at once, because a busy machine looks at its clock no more often
+NO_TBF = "A topology with narrow lines needs tbf in the kernel of the host of the engine: modprobe sch_tbf"
+QUEUED_MS = 200  # what a line keeps waiting before it drops, as a router of a leased line does
 
 
 class LinkError(Exception):
@@ -74,6 +81,7 @@ def ports_of(topology: Topology, node: Node) -> tuple[int, ...]:
 def provision_script(addresses: Addresses, pair: tuple[str, str], *, toxiproxy: bool) -> str:
     """A shell script for the link's network namespace. Run again after a restart: it replaces what it finds."""
     topology = addresses.topology
+    bandwidth = {(link.source, link.target): link.bandwidth_kbps for link in topology.links}
     lines = ["set -eu"]
     to_real, to_alias = [], []
     for source, target in (pair, pair[::-1]):
@@ -81,6 +89,9 @@ def provision_script(addresses: Addresses, pair: tuple[str, str], *, toxiproxy: 
         # Interfaces are found by address: their order varies.
         lines.append(f"dev=$(ip -o -4 addr show to {own}/32 | awk '{{print $2}}')")
         lines.append(f'[ -n "$dev" ] || {{ echo "no interface with {own}" >&2; exit 1; }}')
+        if (kbps := bandwidth[target, source]) is not None:
+            shape = f"tc qdisc replace dev $dev root tbf rate {kbps}kbit burst {burst_bytes(kbps)} latency {QUEUED_MS}ms"
+            lines.append(f"{shape} || {{ echo '{NO_TBF}' >&2; exit 1; }}")
         for node in topology.center(target).nodes:
             alias = addresses.seen_from(source, node.name)
             lines.append(f"ip addr replace {alias}/32 dev $dev")
@@ -108,6 +119,49 @@ table ip drillbook_link {{
 RULES"""
     )
     return "\n".join(lines)
+
+
+def burst_bytes(kbps: int) -> int:
+    """How much passes at once after a silence, beside what the bandwidth lets pass."""
+    return max(BURST_BYTES_MIN, kbps * BURST_MS // 8)
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What a link's kernel says of one direction: the bandwidth that it keeps, and what passed and was dropped since the start.
+
+    `kbps` None: nothing is shaped there. Bytes are those of whole packets, with their headers.
+    """
+
+    kbps: float | None
+    bytes: int
+    dropped: int  # packets for which there was no room in the queue
+
+
+def passed_script(addresses: Addresses, path: str) -> str:
+    """Asks the kernel of a link what has left it towards the target of a directed path, as JSON, for `passed`."""
+    source, target = path.split("->")
+    own = addresses.link((min(source, target), max(source, target)), target)
+    return f"tc -s -j qdisc show dev \"$(ip -o -4 addr show to {own}/32 | awk '{{print $2}}')\" root"
+
+
+def passed(told: str) -> Passed:
+    """Raises LinkError where the kernel said nothing that can be read."""
+    try:
+        for one in json.loads(told):
+            if one["kind"] == "tbf":
+                return Passed(one["options"]["rate"] * 8 / 1000, int(one["bytes"]), int(one["drops"]))
+            return Passed(None, int(one.get("bytes", 0)), int(one.get("drops", 0)))
+        return Passed(None, 0, 0)
+    except (ValueError, KeyError, TypeError) as error:
+        raise LinkError(f"expected what a link's kernel keeps and has passed, as JSON of tc; seen {told[:200]!r}") from error
+
+
+def shaped_as_named(path: str, kbps: int, seen: Passed) -> None:
+    """Raises LinkError where a line is not as narrow as it says: a drill on it would prove something else."""
+    if seen.kbps is None or not math.isclose(seen.kbps, kbps, rel_tol=0.001):
+        told = "no limit" if seen.kbps is None else f"{seen.kbps:g} kbit/s"
+        raise LinkError(f"link {path}: expected the kernel to let {kbps} kbit/s pass at most; seen {told}. {NO_TBF}")
 
 
 def cut_table(source: str, target: str) -> str:

@@ -188,11 +188,22 @@ class Startup:
         done = container.exec_run(["timeout", "60", "sh", "-c", script])
         if done.exit_code != 0:
             raise ClusterError(f"{name} could not be provisioned: {done.output.decode(errors='replace').strip()[-300:]}")
+        self.check_bandwidth(container, pair)
         if self.images.toxiproxy:
             proxy = links.Toxiproxy(self.addresses.link(pair, one))
             wait_for(proxy.version, within_s=20, what=f"Toxiproxy in {name}", every_s=0.02)
             latency = {(li.source, li.target): li.latency_ms for li in self.topology.links}
             proxy.populate(links.proxies(self.addresses, pair), latency)
+
+    def check_bandwidth(self, container: Any, pair: tuple[str, str]) -> None:
+        """What was asked of the kernel is read back from it: a line that is wider than it says would go unseen."""
+        for link in self.topology.links:
+            if link.bandwidth_kbps is None or {link.source, link.target} != set(pair):
+                continue
+            told = container.exec_run(["timeout", "60", "sh", "-c", links.passed_script(self.addresses, str(link))], stderr=False)
+            seen = links.passed(told.output.decode(errors="replace"))
+            links.shaped_as_named(str(link), link.bandwidth_kbps, seen)
+            self.progress(f"{link} lets {seen.kbps:g} kbit/s pass at most, its kernel says")
 
     def start_door(self) -> None:
         container = self.maker.container(

@@ -60,6 +60,7 @@ NODES = (*POSTGRES, *(f"{c}-{n}" for c in ("dc1", "dc2", "dc3") for n in ("etcd"
 REGION_A = tuple(f"{c}-{n}" for c in ("dc1", "dc2") for n in ("a", "b", "etcd", "haproxy", "bank"))
 LATEST = 7  # the number of the payment that the probe sent latest of all
 CORES = 2
+SURGE_TIMES = 4
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "data_checksums": "on", "wal_level": "replica"}
 WITNESS_SEES = {"cores": CORES, "wake_every_ms": 5, "sync_every_ms": 200, "degraded": []}
 LOAD_STARTS_S, BASELINE_S, BASELINE_ENDS_S = 19.0, 20.0, 25.0
@@ -349,6 +350,8 @@ def _body(story: Scenario) -> list[Planned] | None:
 def _arguments(name: str, target: str) -> dict[str, Any]:
     if name == "BitsFlipped":
         return {"relation": "entries", "node": target, "page": 0}
+    if name == "CustomersSurge":
+        return {"times": SURGE_TIMES}
     first = {"CenterPowerLoss": "center", "PlannedSwitchover": "center", "RegionLoss": "region", "LinkBlackholed": "path"}
     return {first.get(name, "node"): target}
 

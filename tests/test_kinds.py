@@ -104,6 +104,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "exempt_keys": {"observers": KEYS, "ready": KEYS},
     "autopsy": {"node": "dc1-a", "payments": 1, "end_lsn": None},
     "door_log": {"payments": 1, "dropped": None},
+    "lines": {"lines": []},
     "by_hand": {"act": "intent"},
 }
 

@@ -149,3 +149,29 @@ def test_it_says_how_many_acts_there_were(standin: Standin, tmp_path: Path) -> N
     assert counts == sorted(counts)
     assert counts[-1] > 0
     assert load.ledger_count().recorded + load.ledger_count().looks >= counts[-1]
+
+
+@pytest.mark.parametrize("more", [(), ("--workers", "2")])
+def test_customers_change_their_rate_when_told(more: tuple[str, ...], standin: Standin, tmp_path: Path) -> None:
+    """Four times, though each waits for seconds between two acts: who waits then does not wait to the end. And back again."""
+    options = ("--customers", "60", "--rate", "20", "--pay-share", "1", "--stop-on-eof", *more)
+    load = Load("customers", standin.door, tmp_path, *options).ready()
+    assert load.process.stdin is not None
+    assert load.process.stdout is not None
+    time.sleep(5)  # all have come: they do over one period
+    told: list[int] = []
+    for times in ("4", "1"):
+        load.process.stdin.write(f"times {times}\n")
+        load.process.stdin.flush()
+        while not (found := re.fullmatch(rf"times {times} (\d+)\n", load.process.stdout.readline())):
+            pass
+        told.append(int(found[1]))
+        time.sleep(3)
+    load.stop()
+    sent = [int(row["sent_ns"]) for row in load.rows("ledger.csv")]
+    before = sum(told[0] - 2_000_000_000 <= at < told[0] for at in sent) / 2
+    during = sum(told[0] <= at < told[1] for at in sent) / (told[1] - told[0]) * 1e9
+    after = sum(told[1] <= at < told[1] + 3_000_000_000 for at in sent) / 3
+    assert 12 < before < 28
+    assert 60 < during < 100
+    assert 12 < after < 28

@@ -22,13 +22,14 @@ SETTINGS: dict[str, Any] = {
     "synchronous_node_count": 1,
     "front_check_timeout_ms": 300,  # patience of a front with the bank's answer to a check: who is cut off says so soon
     "front_latency_ms": 5,  # one way, between a front and the core
+    "front_bandwidth_kbps": 200,  # each way, on each front's line, whole packets counted
 }
 
 
 def hybrid_cloud(**changed: Any) -> Topology:
     """The topology with some settings changed. Raises ValueError with what was expected of a setting."""
     settings = settled(SETTINGS, changed, CHOICES)
-    manager, latency = settings["manager"], float(settings["front_latency_ms"])
+    manager, line = settings["manager"], (float(settings["front_latency_ms"]), settings["front_bandwidth_kbps"])
     kinds = [kind for kind in (STORES.get(manager), WATCHERS.get(manager), BALANCER, BANK) if kind is not None]
     core = [Node(f"{PRIVATE}-{letter}", DATABASE, GROUP) for letter in "ab"]
     core += [Node(f"{PRIVATE}-{kind}", kind, GROUP) for kind in kinds]
@@ -38,7 +39,7 @@ def hybrid_cloud(**changed: Any) -> Topology:
             Center(PRIVATE, PRIVATE, tuple(core)),
             *(Center(name, "public", (Node(f"{name}-front", FRONT, GROUP),)) for name in FRONTS),
         ),
-        links=tuple(link for name in FRONTS for link in (Link(name, PRIVATE, latency), Link(PRIVATE, name, latency))),
+        links=tuple(link for name in FRONTS for link in (Link(name, PRIVATE, *line), Link(PRIVATE, name, *line))),
         groups=(Group(GROUP, manager),),
         door=Door(FRONTS[:OPEN], closed=FRONTS[OPEN:], spread=True),
         service="one front door on 127.0.0.1, outside the centers: HTTP POST /payments",

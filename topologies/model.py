@@ -11,6 +11,7 @@ from typing import Any
 from topologies.kinds import BALANCER, BANK, DATABASE, FRONT, KINDS
 
 DOOR, LINK = "door", "link-"
+BANDWIDTH_KBPS = range(64, 1_000_001)  # below, one packet takes a fifth of a second; above, the proxy is narrower than the line
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")  # what names of containers, hosts, slots and rules can be made of
 
 
@@ -43,7 +44,10 @@ class Center:
 
 @dataclass(frozen=True)
 class Link:
-    """A directed path from one center to another. `latency_ms` is one way; `bandwidth_kbps` None means unshaped."""
+    """A directed path from one center to another. `latency_ms` is one way.
+
+    `bandwidth_kbps`: thousands of bits a second that it carries at most, whole packets counted; None: as many as the machine.
+    """
 
     source: str
     target: str
@@ -207,6 +211,9 @@ def _contradictions(topology: Topology) -> Iterator[str]:
             yield f"link {link}: expected a link back, {link.target}->{link.source}; seen none"
         if link.latency_ms < 0:
             yield f"link {link}: expected a latency of 0 ms or more; seen {link.latency_ms:g}"
+        if link.bandwidth_kbps is not None and not (type(link.bandwidth_kbps) is int and link.bandwidth_kbps in BANDWIDTH_KBPS):
+            least, most = BANDWIDTH_KBPS[0], BANDWIDTH_KBPS[-1]
+            yield f"link {link}: expected a bandwidth of {least} to {most} kbit/s, whole; seen {link.bandwidth_kbps!r}"
     if twice := _twice(str(link) for link in topology.links):
         yield f"link {twice} stands twice"
     for center in topology.centers:

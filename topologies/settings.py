@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from topologies.kinds import MONITOR, STORE, WATCHER
+from topologies.model import BANDWIDTH_KBPS
 
 # What a manager, the balancers and the door are given in every topology.
 COMMON: dict[str, Any] = {
@@ -40,7 +41,8 @@ BY_HAND = "by-hand"
 WATCHERS = {"patroni-watched": WATCHER, "pg-auto-failover": MONITOR}
 STORES = {"patroni": STORE, "patroni-watched": STORE}  # managers that keep a store of their own, and its kind of node
 SYNCHRONOUS = ("strict", "plain", "quorum", "off")
-NUMBER_MINIMUM = {"ttl_s": 20, "loop_wait_s": 1, "retry_timeout_s": 3}  # Patroni's own lower bounds
+# Patroni's own lower bounds, and what a line can be as narrow as.
+NUMBER_MINIMUM = {"ttl_s": 20, "loop_wait_s": 1, "retry_timeout_s": 3, "front_bandwidth_kbps": BANDWIDTH_KBPS[0]}
 
 
 def settled(defaults: Mapping[str, Any], changed: Mapping[str, Any], choices: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:

@@ -225,11 +225,11 @@ TARGETS = ("rto_s", "rpo_s", "lost_transactions", "interruption_s", "detect_s", 
 ROLE = ("detect", "decide", "promote", "reroute", None)
 CLOCK = {"monotonic_ns": int, "wall": is_wall}
 CENTER = {"name": str, "region": str, "nodes": [{"name": str, "kind": str, "group": str}]}
-GROUP, LINK = {"name": str, "upstream": (None, str)}, {"source": str, "target": str}
+GROUP, LINK = {"name": str, "upstream": (None, str)}, {"source": str, "target": str, "bandwidth_kbps?": (None, int)}
 PLAN = {
     "evidence_version": int, "drill": str, "claim": str, "run_id": str, "seed": int,
     "topology": {"name": str, "centers": [CENTER], "groups": [GROUP], "links": [LINK], "settings": dict},
-    "targets": {**dict.fromkeys(TARGETS, (None, float)), "basis": dict},
+    "targets": {**dict.fromkeys(TARGETS, (None, float)), "p99_back_s?": (None, float), "basis": dict},
     "load": is_load,
     "body": (None, [({"kind": "fault", "name": str, "target": str, "args": dict},
                      {"kind": "until", "condition": str, "within_s": float},
@@ -250,6 +250,7 @@ EVENT = {"seq": int, "t_ns": int, "wall": is_wall, "source": SOURCE, "kind": str
 EFFECT = {"down": [str], "cut": [str], "destroyed?": [str]}
 CHECK = {"subject": str, "side": ("victim", "bystander"), "expected": str, "seen": str, "ok": bool}
 KEYS = {"count": int, "sha256": HASH}
+LINE = {"source": str, "target": str, "bandwidth_kbps": int, "from_ns": int, "to_ns": int, "bytes": int, "dropped": int}
 EVENTS: dict[str, Any] = {
     "plan_registered": {"sha256": HASH},
     "phase": {"name": ("start", "steady", "baseline", "fault", "heal", "drain", "readback", "seal")},
@@ -272,6 +273,7 @@ EVENTS: dict[str, Any] = {
     "exempt_keys": {"observers": KEYS, "ready": KEYS},
     "autopsy": {"node": str, "payments": int, "end_lsn": (None, int)},
     "door_log": {"payments": int, "dropped": (None, int)},
+    "lines": {"lines": [LINE]},
     "by_hand": {"act": str},
 }
 # fmt: on
@@ -690,6 +692,14 @@ def check_stated_rate(run: Run, locust: list[Payment], count: Data) -> None:
     start = end - round(seconds * S)
     paid = sum(start <= row.sent_ns < end for row in locust)
     shape, at, to = run.load.get("shape") or [[0, 1]], (start - count["started_ns"]) / S, (end - count["started_ns"]) / S
+    share = run.load["pay_share"]
+    stated = run.load["customer_rate_per_s"] * share * mean_of_shape(shape, at, to) * seconds
+    short = paid < least * stated - 4 * max(0.0, stated * (1 - share)) ** 0.5
+    run.doubt_if(short, f"customers: {paid} payments before the first fault, of {stated:.1f} stated")
+
+
+def mean_of_shape(shape: Sequence[Sequence[float]], at: float, to: float) -> float:
+    """Between two moments, seconds since the customers began."""
     moments = sorted({at, to, *(t for t, _ in shape if at < t < to)})
 
     def times(t: float, side: int) -> float:
@@ -701,11 +711,7 @@ def check_stated_rate(run: Run, locust: list[Payment], count: Data) -> None:
         (t1, f1), (t2, f2) = before[-1], after[0]
         return float(f1 if t2 == t1 else f1 + (f2 - f1) * (t - t1) / (t2 - t1))
 
-    area = sum((b - a) * (times(a, 1) + times(b, -1)) / 2 for a, b in pairwise(moments))
-    share = run.load["pay_share"]
-    stated = run.load["customer_rate_per_s"] * share * area / (to - at) * seconds
-    short = paid < least * stated - 4 * max(0.0, stated * (1 - share)) ** 0.5
-    run.doubt_if(short, f"customers: {paid} payments before the first fault, of {stated:.1f} stated")
+    return sum((b - a) * (times(a, 1) + times(b, -1)) / 2 for a, b in pairwise(moments)) / (to - at)
 
 
 def check_baseline(run: Run) -> None:
@@ -1364,7 +1370,110 @@ def measure_fault(run: Run, fault: Fault, plain: Service, lenient: Service, host
         sure, took = edge.earliest - fault.before - width, edge.moment - fault.before
         detect = interval(took, sure - host.time.within(fault.before, edge.moment), sure, took)
     return_of = {"episodes": episodes, "longest": longest, "unsettled": unsettled}
-    return Measured(fault=fault, **return_of, rto_s=rto, interruption_s=interruption, detect_s=detect)
+    quick = p99_back(run, fault, plain, lenient, host, usual)
+    return Measured(fault=fault, **return_of, rto_s=rto, interruption_s=interruption, detect_s=detect, p99_back_s=quick)
+
+
+def quick_again(service: Service, fault: Fault) -> int | None:
+    """From when on at most 1 % of the payments due in 10 s of the window are out of order; nanoseconds after the fault."""
+    for moment in [fault.before, *service.due[bisect_left(service.due, fault.before) :]]:
+        if moment + WATCH > fault.window_end:
+            return None
+        if service.out(*(bisect_left(service.due, edge) for edge in (moment, moment + WATCH))) <= WATCH // (
+            100 * service.interval
+        ):
+            return int(moment - fault.before)
+    return None
+
+
+def p99_back(run: Run, fault: Fault, plain: Service, lenient: Service, host: Host, usual: int) -> Data:
+    back, forgiven, width = quick_again(plain, fault), quick_again(lenient, fault), fault.after - fault.before
+    gone = max(0, fault.window_end - WATCH - fault.before) if back is None else back
+    sure = (gone if forgiven is None else min(gone, forgiven)) - width - run.interval - usual
+    stalled = host.time.within(fault.before, fault.before + gone)
+    high = None if back is None else back + run.interval + late_of(run)
+    return interval(back, sure - stalled, gone - width - run.interval - usual, high)
+
+
+def check_surges(run: Run, measured: Sequence[Measured]) -> None:
+    """Doubt 19. A surge was made, was felt, was too much for the open lines, and ended after customers were let in elsewhere."""
+    for one in measured:
+        fault = one.fault
+        if fault.name != "CustomersSurge":
+            continue
+        told = f"surge {fault.id}: "
+        check_surge_was_made(run, fault, told)
+        steps = [event for event in run.of("step") if event["role"] == "reroute" and event["ok"]]
+        steps = [event for event in steps if fault.after <= event["before_ns"] and event["after_ns"] <= fault.window_end]
+        if steps:
+            opened, first = steps[0]["before_ns"], one.episodes[0]
+            felt = any(each.length != 0 for each in one.episodes)
+            back = (
+                None if first.length is None else fault.before + -(-first.length // MS) * MS
+            )  # to the millisecond, as it is told
+            run.doubt_if(not felt, told + "nobody felt it")
+            if felt:
+                run.doubt_if(back is not None and back < opened, told + "service was back before customers were let in elsewhere")
+                check_lines(run, fault, opened, back, told)
+
+
+def check_surge_was_made(run: Run, fault: Fault, told: str) -> None:
+    times, count = fault.args.get("times"), run.counts.get("ledger")
+    if not fits(times, float) or times <= 1:
+        run.doubts.append(f"{told}it was none: {times!r} times the rate")
+        return
+    if run.locust is None or count is None:
+        return
+    least, share = run.load.get("rate_min"), run.load["pay_share"]
+    end, shape = fault.window_end, run.load.get("shape") or [[0, 1]]
+    for start in (fault.after, max(fault.after, end - round(run.load["baseline_s"] * S))):
+        if end <= start:
+            run.doubts.append(f"{told}it lasted for no time")
+            continue
+        factor = mean_of_shape(shape, (start - count["started_ns"]) / S, (end - count["started_ns"]) / S)
+        stated = run.load["customer_rate_per_s"] * share * factor * times * (end - start) / S
+        paid = sum(start <= row.sent_ns < end for row in run.locust)
+        short = paid < (1 if least is None else least) * stated - 4 * max(0.0, stated * (1 - share)) ** 0.5
+        run.doubt_if(short, f"{told}{paid} payments in {(end - start) / S:.1f} s, of {stated:.1f} stated")
+
+
+def check_lines(run: Run, fault: Fault, opened: int, back: int | None, told: str) -> None:
+    """The open lines were full until then; and afterwards all lines carried more than those that were open can."""
+    narrow = {
+        (link["source"], link["target"]): link["bandwidth_kbps"] for link in run.topology["links"] if link.get("bandwidth_kbps")
+    }
+    if not narrow:
+        return
+    door = run.topology.get("door", {})
+    ways_in, closed = set(door.get("centers", ())), set(door.get("closed", ()))
+    counted = [line for event in run.of("lines") for line in event["lines"]]
+
+    def kbps(path: tuple[str, str], start: int, end: int) -> float:
+        mine = [
+            line
+            for line in counted
+            if (line["source"], line["target"]) == path and start <= line["from_ns"] and line["to_ns"] <= end
+        ]
+        length = sum(line["to_ns"] - line["from_ns"] for line in mine)
+        return float(sum(line["bytes"] for line in mine) * 8_000_000 / length) if length > 0 else 0.0
+
+    before = [line for line in counted if fault.after + 3 * S <= line["from_ns"] < line["to_ns"] <= opened]
+    for center in door.get("centers", ()):
+        mine = [line for line in before if center in (line["source"], line["target"])]
+        looks = [
+            (line["bytes"] * 8_000_000 / (line["to_ns"] - line["from_ns"]), narrow.get((line["source"], line["target"])))
+            for line in mine
+        ]
+        full = any(named and kbps >= 0.9 * named for kbps, named in looks)
+        run.doubt_if(not full, f"{told}the line of {center} was not full")
+    if back is not None:
+        more = False
+        for end in (0, 1):
+            way = [path for path in narrow if path[end] in ways_in | closed]
+            more |= sum(kbps(path, back, fault.window_end) for path in way) > sum(
+                narrow[path] for path in way if set(path) & ways_in
+            )
+        run.doubt_if(not more, f"{told}the lines that were open before would have been enough")
 
 
 def felt(run: Run, fault: Fault) -> list[Span]:
@@ -1418,6 +1527,10 @@ def measure_faults(run: Run, host: Host, figures: Data) -> list[Measured]:
         worst = largest([getattr(one, name) for one in measured])
         figures[name] = worst.pop("value")
         intervals[name] = worst if worst["low"] is not None else None
+    if run.plan["targets"].get("p99_back_s") is not None:
+        known = largest([one.p99_back_s for one in measured])
+        figures |= {"p99_back_s": known.pop("value")}
+        intervals["p99_back_s"] = known
     longest = max(measured, key=lambda one: (one.longest.length is None, one.longest.length or 0))
     figures["phases"] = segments(run, longest.fault, longest.longest)
     successes = [first_success(run, fault) for fault in run.faults]
@@ -1432,6 +1545,7 @@ def measure_faults(run: Run, host: Host, figures: Data) -> list[Measured]:
         host_s = up(host.time.within(run.faults[0].before, run.probe_end))
         intervals["availability"] = {"low": good, "high": forgiven, "host_s": host_s}
     check_traffic(run, measured)
+    check_surges(run, measured)
     if not enough_at_the_end(plain):
         told = run.undecided if enough_at_the_end(lenient) else run.breaches
         told.append("under 95 % of the payments due in the probe's last 5 s were in order")
@@ -1499,6 +1613,20 @@ def decide_rto(run: Run, one: Measured) -> None:
         run.undecided.append(f"rto_s of {one.fault.id}: service did not return while it was watched")
 
 
+def decide_p99_back(run: Run, figures: Data) -> None:
+    """One that did not come back is missed when it was surely gone for longer than the target, else undecided."""
+    target, value = run.plan["targets"].get("p99_back_s"), figures.get("p99_back_s")
+    if target is None:
+        return
+    known = figures["intervals"].get("p99_back_s")
+    if known is None:
+        run.doubts.append("p99_back_s has a target and could not be measured")
+    elif known["low"] > target:
+        run.breaches.append(f"p99_back_s {value} misses its target of {target}")
+    elif value is None or known["high"] > target:
+        run.undecided.append(f"p99_back_s: its interval {known['low']} to {known['high']} lies across its target of {target}")
+
+
 def verdict_of(run: Run, host: Host, figures: Data, measured: Sequence[Measured]) -> str:
     check_untils(run, host)
     for one in measured:
@@ -1510,6 +1638,7 @@ def verdict_of(run: Run, host: Host, figures: Data, measured: Sequence[Measured]
             run.undecided.append("interruption_s is within its target, and service did not return: it may go on")
         else:
             decide(run, name, value, figures["intervals"][name])
+    decide_p99_back(run, figures)
     return "INVALID" if run.doubts else "FAIL" if run.breaches else "INVALID" if run.undecided else "PASS"
 
 
@@ -1784,7 +1913,12 @@ def effect_of(run: Run, fault: Fault) -> tuple[set[str], set[str]]:
     if fault.name == "LinkBlackholed":
         one, other = [*re.split("<->|->", fault.target), ""][:2]
         return set(), {f"{one}->{other}"} | ({f"{other}->{one}"} if "<->" in fault.target else set())
-    alone = {"NodeKilled": {fault.target}, "PlannedSwitchover": set[str](), "BitsFlipped": set[str]()}
+    alone = {
+        "NodeKilled": {fault.target},
+        "PlannedSwitchover": set[str](),
+        "BitsFlipped": set[str](),
+        "CustomersSurge": set[str](),
+    }
     return alone.get(fault.name, set(fault.down)), set() if fault.name in alone else set(fault.cut)
 
 
@@ -2005,6 +2139,16 @@ def durability(run: Run, samples: list[Sample], baseline: Span) -> Rules:
             yield "power_loss_was_provided_for", [f"{node}, a primary"] * wrong
 
 
+def lines(run: Run) -> Rules:
+    """ "Lines"."""
+    named = {(link["source"], link["target"]): link.get("bandwidth_kbps") for link in run.topology["links"]}
+    for line in (line for event in run.of("lines") for line in event["lines"]):
+        kbps, span = line["bandwidth_kbps"], line["to_ns"] - line["from_ns"]
+        other = span <= 0 or named.get((line["source"], line["target"])) != kbps
+        wide = not other and (line["bytes"] - 6400) * 8 * 100 * S > 105 * kbps * 1000 * span
+        yield "lines_are_as_narrow_as_named", [f"{line['source']}->{line['target']}"] * (other or wide)
+
+
 def events(run: Run, manifest: Data, baseline: Span) -> Rules:
     """ "Events"."""
     clock, seal, at, within = run.clock, manifest["clock"], run.clock.at, run.host.excuses.within
@@ -2109,7 +2253,7 @@ def check_records(run: Run) -> None:
         ledgers(run, run.probe, run.locust), door_and_ledgers(run, run.door), bank(run, run.standing, run.samples), proofs(run),
         faults(run, run.samples, run.baseline), nodes(run, run.samples, run.baseline),
         durability(run, run.samples, run.baseline), events(run, run.manifest, run.baseline),
-        witnessed(run, run.witness, run.baseline),
+        witnessed(run, run.witness, run.baseline), lines(run),
     )  # fmt: skip
     found: dict[str, list[str]] = defaultdict(list)
     for part in rules:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from judging.crosschecks import bank, door, durability, faults, nodes, reads, schedule, story, witness
+from judging.crosschecks import bank, door, durability, faults, lines, nodes, reads, schedule, story, witness
 from judging.crosschecks.case import Case
 from judging.records import DAMAGE, Records
 
@@ -44,6 +44,7 @@ RULES: tuple[Rule, ...] = (
     faults.reach_shows_the_cut,
     faults.cut_ended_replication,
     faults.damage_is_where_the_fault_was,
+    lines.lines_are_as_narrow_as_named,
     nodes.topology_was_watched,
     nodes.primaries_were_sampled,
     nodes.leaders_wrote_it_down,

@@ -48,7 +48,7 @@ def effect_follows_from_the_target(case: Case) -> Iterator[str]:
 
 def _effect(case: Case, fault: Fault) -> tuple[set[str], set[str]] | None:
     """What a fault of ours does, by the plan's topology; None for a fault of another name."""
-    if fault.name in ("PlannedSwitchover", "BitsFlipped"):
+    if fault.name in ("PlannedSwitchover", "BitsFlipped", "CustomersSurge"):
         return set(), set()
     if fault.name == "NodeKilled":
         return {fault.target}, set()
