@@ -13,15 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from analysis.expected import DATABASE, Expected, Node, Stands, derive, gravest, unnoticed
+from analysis.expected import DATABASE, REPOSITORY, Expected, Node, Stands, derive, gravest, unnoticed
 from judging.evidence import Model, Planned, PlannedFault, PlannedUntil
 
 SCHEMA = "drillbook.coverage/1"
 Moment = Literal["steady", "takeover", "heal"]
 MOMENTS: tuple[Moment, ...] = ("steady", "takeover", "heal")
 ENOUGH_RUNS = 5  # that could be told; a cell with fewer is thin
-SWITCHOVER, BITS = "PlannedSwitchover", "BitsFlipped"  # faults that stop nothing by themselves
+SWITCHOVER, BITS, EMPTIED = "PlannedSwitchover", "BitsFlipped", "TableEmptied"  # faults that stop nothing by themselves
 PRIMARY, PRIMARYS_CENTER = "primary", "primary's center"  # in a plan: whoever it is, and where it stands, by then
+TABLES = ("payments", "entries", "accounts")
 RETURNED = "service_restored"
 
 
@@ -33,6 +34,7 @@ class Target:
     down: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()
     destroyed: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
 
 
 Targets = Mapping[str, Sequence[Target]]  # by the fault's name
@@ -156,6 +158,8 @@ def victim(target: str, stands: Stands, *, home: str) -> str | None:
         return f"{name} (primary)" if name == first.center else name
     if name in {node.region for node in stands.nodes}:
         return f"region {name} (primary)" if name == first.region else f"region {name}"
+    if name in TABLES:
+        return f"table {name}"
     if "->" in name:
         return name if first.center == home else f"{name}, primary in {first.center}"
     return None
@@ -198,8 +202,8 @@ class Row:
         ]
 
     def _during_takeover(self) -> list[Expected]:
-        if self.fault == SWITCHOVER:
-            return []  # there is nobody to hand over from
+        if self.fault in (SWITCHOVER, EMPTIED):
+            return []  # there is nobody to hand over from, and nobody who takes a statement
         dead, copies = (self.stands.primary,), {copy.name for copy in self.stands.copies}
         if any(_node(one) != self.stands.primary for one in self.hit):
             return [_of(self.stands, self.fault, one, dead=dead) for one in self.hit]
@@ -227,6 +231,8 @@ def _of(stands: Stands, fault: str, target: Target, *, dead: tuple[str, ...] = (
     found = derive(stands, (*target.down, *dead), target.cut, target.destroyed)
     if fault == BITS:
         return gravest([found, _bits(stands, _node(target), primary_lives=not dead)])
+    if target.damaged:
+        return gravest([found, _emptied(stands)])
     if not target.down and not target.cut:
         return Expected(kind="unknown", loss="possible", why=f"{fault} stops nothing by itself, and no rule tells what it does")
     return found
@@ -242,6 +248,15 @@ def _bits(stands: Stands, node: str, *, primary_lives: bool) -> Expected:
     if not primary_lives and node in {copy.name for copy in stands.copies}:
         return Expected(kind="people", loss="none", why="the damaged copy may be promoted: people move on to a clean one")
     return unnoticed("nobody pays at that copy; a scrub has to find it")
+
+
+def _emptied(stands: Stands) -> Expected:
+    """A statement is a change like any other: every copy carries it out."""
+    why = "every copy carries a wrong statement out"
+    if not stands.of_kind(REPOSITORY):
+        return Expected(kind="people", loss="possible", why=f"{why}, and there is no backup")
+    why = f"{why}; people restore a backup to the moment before, and what was confirmed since is given up"
+    return Expected(kind="people", loss="possible", why=why)
 
 
 def _switchover(stands: Stands, center: str) -> Expected:

@@ -55,7 +55,7 @@ def targets(topology: Topology) -> dict[str, list[Target]]:
     for name, fault in faults.FAULTS.items():
         for target in fault.targets(topology):
             effect = fault_from_words(name, target).effect(topology)
-            found.setdefault(name, []).append(Target(target, effect.down, effect.cut, effect.destroyed))
+            found.setdefault(name, []).append(Target(target, effect.down, effect.cut, effect.destroyed, effect.damaged))
     return found
 
 

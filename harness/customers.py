@@ -134,6 +134,7 @@ class Customers:
         self.recent: deque[tuple[int, int, str]] = deque()  # (done_ns, due_ns, outcome), the last seconds
         self.due, self.done, self.acknowledged = array("q"), array("q"), array("b")  # the probe's payments so far
         self.baseline_ns: tuple[int, int] | None = None
+        self.damaged: list[tuple[int, int | None]] = []  # from when until when the bank's tables were not to be trusted
         self.clock: Callable[[], int] = time.monotonic_ns
         common = ["--door", door, "--out", str(directory), "--run-id", plan.run_id, "--seed", str(plan.seed)]
         common += ["--timeout-s", str(self.load.probe_timeout_s)]
@@ -288,10 +289,18 @@ class Customers:
         acknowledged = np.concatenate((acknowledged, np.zeros(len(unanswered), dtype=np.bool_)))[known]
         if not len(due):
             return None
+        for from_ns, to_ns in self.damaged:
+            acknowledged &= (done < from_ns) | (done >= (now_ns + 1 if to_ns is None else to_ns))
         service = Service(due, done, acknowledged, interval_ns=interval_ns, level_ns=level_ns)
         if self.baseline_ns is not None:
             service.take_baseline(*self.baseline_ns)
         return service
+
+    def sound_again(self, before_ns: int, after_ns: int) -> None:
+        """A restore that began at `before_ns` ended what was damaged until then."""
+        self.damaged = [
+            (from_ns, after_ns if to_ns is None and from_ns < before_ns else to_ns) for from_ns, to_ns in self.damaged
+        ]
 
     def undisturbed(self, since_ns: int) -> tuple[tuple[int, int] | None, str]:
         """The last `baseline_s` of which all is known, from-to, ns, if they began after `since_ns` in order; and what is seen.

@@ -19,6 +19,7 @@ from judging.evidence import EventLog, Plan, csv_gz
 from runtime.addresses import DOOR
 from runtime.cluster import Cluster
 from runtime.database import DatabaseState, wait_for
+from runtime.going_back import Statement, restore_before
 from runtime.restoring import stand_in
 from topologies.model import Check, Effect, Moment, Node
 
@@ -118,12 +119,15 @@ class Run:
             before_ns=moment.before_ns,
             after_ns=moment.after_ns,
         )
+        if self.effects[name].damaged:
+            self.customers.damaged.append((moment.before_ns, None))
         self.view.injected([f"{type(f).__name__} {f.target}" for f in self.active.values()])
 
     def refuse_overlap(self, fault: Fault, effect: Effect) -> None:
         """Two faults may last at once; not on the same node or path, where the heal of one would undo the other."""
         for name, other in self.effects.items():
-            if common := sorted({*effect.down, *effect.cut} & {*other.down, *other.cut}):
+            hit, hit_already = ({*one.down, *one.cut, *one.damaged} for one in (effect, other))
+            if common := sorted(hit & hit_already):
                 what = f"{type(fault).__name__} on {fault.target}"
                 raise CouldNotTell(
                     f"no fault was injected: {what} would hit {', '.join(common)}, which fault {name} has hit already"
@@ -346,6 +350,29 @@ class Run:
 
     def replacing(self, nodes: list[str]) -> None:
         self.events.write("replaced", f"new, empty machines stand in for {', '.join(nodes)}", durable=True, nodes=nodes)
+
+    def go_back(self, statement: Statement) -> None:
+        """A runbook step: the primary is restored, in place, to the moment before a statement. What it damaged is sound again."""
+        for name in list(self.proofs):  # the rows that are gone are there again afterwards
+            self.join_proof(name)
+        node = self.cluster.wait_primary(within_s=30).name
+        before_ns = time.monotonic_ns()
+        what = "restore the primary to the moment before the statement"
+        back = self.step(what, lambda cluster: restore_before(cluster, node, statement), role="promote")
+        after_ns = time.monotonic_ns()
+        self.events.write(
+            "restored",
+            f"{back.node} was restored to right before transaction {statement.xid} ({statement.at}), and is on timeline"
+            f" {back.timeline}: what was committed since is not in it",
+            durable=True,
+            node=back.node,
+            timeline=back.timeline,
+            xid=statement.xid,
+            lsn=statement.lsn,
+            before_ns=before_ns,
+            after_ns=after_ns,
+        )
+        self.customers.sound_again(before_ns, after_ns)
 
     def decide(self, name: str, *, after_s: float) -> None:
         """People take their time: the decision falls `after_s` seconds after the fault, not earlier."""

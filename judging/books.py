@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from judging.columns import AccountBook, Codes, KeyBook, Places, arrow, numbers_of
 from judging.copies import KEPT, Shelf, Standing
+from judging.damage import damages, lost_too_early, overlaps
 from judging.evidence import COPY_COLUMNS, sha256_of_bytes
 from judging.records import (
     OUTCOMES,
@@ -18,6 +19,7 @@ from judging.records import (
     AutopsyDone,
     ExemptKeys,
     ExpectedCopies,
+    Injected,
     Keys,
     Records,
     attempt,
@@ -82,6 +84,7 @@ class Books:
     autopsy_lost_keys: list[str] | None = None
     autopsy_absent: int | None = None
     stale_keys: list[str] = field(default_factory=list)  # of payments that were not found when they were read back
+    unfound: dict[str, int] = field(default_factory=dict)  # such reads, by the fault that had damaged the tables then
     breaches: list[str] = field(default_factory=list)
 
 
@@ -109,7 +112,7 @@ def audit(records: Records) -> Books:
     }
     places = None if standing is None else ground.keys.places(standing.codes)
     if places is not None and records.reads is not None and "locust" in ledgers:
-        books.stale_keys = _stale(records, records.reads, ground, ledgers["locust"], places)
+        _audit_reads(records, books, ground, ledgers["locust"], places)
     books.counts = [_count(source, ledger, places) for source, ledger in ledgers.items()]
     if standing is not None and places is not None and len(ledgers) == 2:
         _audit_ledgers(records, books, ground, list(ledgers.values()), standing, places)
@@ -204,7 +207,14 @@ def _audit_ledgers(
     twice = int((known[0].of(ledgers[1].codes) >= 0).sum())
     if twice:
         records.doubt(f"{twice} keys are used by the probe and by Locust: a lookup cannot tell whose payment stands.")
-    books.lost_keys, books.rpo_ns = _lost(ledgers, places)
+    lost, books.rpo_ns = _lost(ledgers, places)
+    books.lost_keys = [key for _, key in lost]
+    first = min((data for _, data in records.of("injected", Injected)), key=lambda data: data.before_ns, default=None)
+    if early := lost_too_early(damages(records), first.id if first else None, [done_ns for done_ns, _ in lost]):
+        books.breaches.append(
+            f"{early} lost payments had been acknowledged before fault {first.id if first else ''} damaged the tables: a restore"
+            " to the moment before keeps them (expected 0)."
+        )
     ready = f"{records.plan.run_id}-ready-" if records.plan is not None else OBSERVER_PREFIX
 
     def strange(codes: Codes) -> int:
@@ -231,8 +241,8 @@ def _altered(ledger: _Ledger, ground: _Ground, standing: Standing, places: Place
     return int(differs.sum())
 
 
-def _lost(ledgers: list[_Ledger], places: Places) -> tuple[list[str], int]:
-    """The acknowledged payments that do not stand, by the time of their answer; and the time in which they were lost, ns:
+def _lost(ledgers: list[_Ledger], places: Places) -> tuple[list[tuple[int, str]], int]:
+    """The acknowledged payments that do not stand, with the time of their answer; and the time in which they were lost, ns:
 
     from the last surviving acknowledgement before the first lost one (none: the first payment sent) to the last lost.
     """
@@ -248,18 +258,33 @@ def _lost(ledgers: list[_Ledger], places: Places) -> tuple[list[str], int]:
     lost.sort()
     before = max((int(done[done < lost[0][0]].max(initial=-1)) for done in survived), default=-1)
     since = before if before >= 0 else min(int(ledger.times("sent_ns").min()) for ledger in ledgers if len(ledger.codes))
-    return [key for _, key in lost], lost[-1][0] - since
+    return lost, lost[-1][0] - since
 
 
-def _stale(records: Records, reads: pd.DataFrame, ground: _Ground, ledger: _Ledger, places: Places) -> list[str]:
-    """Payments that had been acknowledged when they were read back, were not found, and stand all the same."""
-    codes = records.evidence.read_keys
+def _audit_reads(records: Records, books: Books, ground: _Ground, ledger: _Ledger, places: Places) -> None:
+    """A payment that had been acknowledged when it was read back, was not found, and stands all the same, is a stale read.
+
+    Where the tables were damaged then, it is that fault's doing: told, and no breach.
+    """
+    codes, reads = records.evidence.read_keys, records.reads
+    assert reads is not None
+    told = _stale(reads, codes, ground, ledger, places)
+    sent, done = reads["sent_ns"].to_numpy(dtype=np.int64), reads["done_ns"].to_numpy(dtype=np.int64)
+    for one in damages(records):
+        theirs = told & overlaps(one, sent, done)
+        books.unfound[one.fault] = int(theirs.sum())
+        told &= ~theirs
+    books.stale_keys = ground.keys.decode(codes[told])
+
+
+def _stale(reads: pd.DataFrame, codes: Codes, ground: _Ground, ledger: _Ledger, places: Places) -> npt.NDArray[np.bool_]:
+    told: npt.NDArray[np.bool_]
     row = ground.keys.places(ledger.codes).of(codes)
     told = (row >= 0) & (reads["status"].to_numpy(dtype=np.int64, na_value=-1) == NOT_FOUND) & (places.of(codes) >= 0)
     told[told] = ledger.where("acknowledged")[row[told]] & (
         ledger.times("done_ns")[row[told]] <= reads["sent_ns"].to_numpy(dtype=np.int64)[told]
     )
-    return ground.keys.decode(codes[told])
+    return told
 
 
 def _duplicated(payments: pd.DataFrame, entries: pd.DataFrame) -> int:

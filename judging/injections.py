@@ -24,6 +24,7 @@ class Injection:
     proved: bool
     healed: bool | None
     destroyed: tuple[str, ...] = ()  # nodes of which nothing was left, their disks included
+    damaged: tuple[str, ...] = ()  # tables whose contents were not to be trusted
 
 
 def injections(records: Records, *, probe_end_ns: int | None) -> list[Injection]:
@@ -63,6 +64,7 @@ def injections(records: Records, *, probe_end_ns: int | None) -> list[Injection]
                 proved=_proved(records, data, heal_ns, intent, _lasting(injected, heals, intents, data)),
                 healed=None if heal_ns is None else healed.get(data.id, False),
                 destroyed=tuple(intent.effect.destroyed) if intent else (),
+                damaged=tuple(intent.effect.damaged) if intent else (),
             )
         )
         _check_times(records, found[-1])

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from judging.evidence import Model, Plan, Targets
 from judging.intervals import Interval
-from judging.measure import EpisodeMeasurement, FaultMeasurement, Measurement, Phases
+from judging.measure import DamageMeasurement, EpisodeMeasurement, FaultMeasurement, Measurement, Phases
 from judging.predicted import findings, predictions
 from judging.sides import SideMeasurement
 
@@ -61,6 +61,7 @@ class VerdictFault(Model):
     rto_interval: Interval | None = None
     episodes: list[EpisodeMeasurement] = Field(default_factory=list)  # from the fault to the first return, then every relapse
     sides: list[SideMeasurement] = Field(default_factory=list)  # told where two centers have customers of their own
+    damage: DamageMeasurement | None = None  # written where the fault damaged tables
 
 
 class Verdict(Model):
@@ -136,6 +137,8 @@ def verdict_json(verdict: Verdict) -> str:
     for fault in faults:
         if not fault["sides"]:
             fault.pop("sides")
+        if fault["damage"] is None:
+            fault.pop("damage")
     if verdict.evidence_version < 2:
         written.pop("findings")
         written["measured"].pop("intervals")

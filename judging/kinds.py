@@ -42,10 +42,19 @@ class Effect(Shape):
     down: list[str]
     cut: list[str]
     destroyed: list[str] = []
+    damaged: list[str] = []
 
 
 class Replaced(Shape):
     nodes: list[str]
+
+
+class Restored(Shape):
+    node: str
+    timeline: int
+    xid: int
+    before_ns: int
+    after_ns: int
 
 
 class Intent(Shape):
@@ -203,6 +212,7 @@ KINDS: dict[str, type[Shape]] = {
     "leader_key": LeaderKey,
     "durability": Durability,
     "replaced": Replaced,
+    "restored": Restored,
     "step": Step,
     "damage": Damage,
     "until": Until,

@@ -12,8 +12,9 @@ from pydantic import Field
 
 from judging import intervals, outage_v1
 from judging.awaited import Missed, missed
-from judging.books import audit
+from judging.books import Books, audit
 from judging.crosschecks import hold_against_each_other
+from judging.damage import acknowledged_in, answered_in, damages
 from judging.evidence import Evidence, Model
 from judging.host import Host, read_host, words
 from judging.injections import Injection, injections
@@ -67,6 +68,15 @@ class EpisodeMeasurement(Model):
     lasted_s: float | None  # None: service did not return while it was watched
 
 
+class DamageMeasurement(Model):
+    """Tables that a fault damaged, until they were restored, and what customers had of the bank meanwhile."""
+
+    tables: list[str]
+    lasted_s: float | None  # None: they were not restored
+    acknowledged: int  # payments
+    not_found: int | None  # payments that stand, and were not there when their customer read them back; None: nobody knows
+
+
 class FaultMeasurement(Model):
     """One injected fault and what customers saw of it. Times are seconds from `before_ns` unless they end in _ns."""
 
@@ -98,6 +108,7 @@ class FaultMeasurement(Model):
     episodes: list[EpisodeMeasurement] = Field(default_factory=list)
     rto_interval: Interval | None = None
     sides: list[SideMeasurement] = Field(default_factory=list)  # where two centers have customers of their own
+    damage: DamageMeasurement | None = None
 
 
 class CopyMeasurement(Model):
@@ -187,6 +198,7 @@ def measure(evidence: Evidence) -> Measurement:
         books.breaches += two_at_once(records, books.lost_keys or [])
         hold_against_each_other(records)
     faults = _measure_faults(records, service, host, injected) if service is not None else []
+    faults = [fault.model_copy(update={"damage": _damage(records, books, fault.id)}) for fault in faults]
     if records.version > 1:
         check_surges(records, injected, faults)
     protection = _protection(records)
@@ -296,10 +308,12 @@ def _service(records: Records) -> tuple[AnyService | None, float | None, int | N
     if records.version > 1:
         level_s = records.plan.load.service_level_s if records.plan is not None else 1.0
         made = partial(Service, level_ns=round(level_s * 1e9))
+    done_ns = probe["done_ns"].to_numpy(dtype=np.int64)
+    acknowledged = (probe["outcome"] == "acknowledged").to_numpy(dtype=bool)
     service = made(
         probe["due_ns"].to_numpy(dtype=np.int64),
-        probe["done_ns"].to_numpy(dtype=np.int64),
-        (probe["outcome"] == "acknowledged").to_numpy(dtype=bool),
+        done_ns,
+        acknowledged & ~answered_in(damages(records), done_ns),  # what damaged tables acknowledge is no service
         interval_ns=round(interval_ms * 1e6),
     )
     windows = records.of("baseline", Baseline)
@@ -395,6 +409,20 @@ def _measure_fault(records: Records, service: AnyService, host: Host | None, one
     )
 
 
+def _damage(records: Records, books: Books, fault: str) -> DamageMeasurement | None:
+    """None where that fault damaged nothing."""
+    for one in damages(records):
+        if one.fault == fault:
+            lasted_s = None if one.to_ns is None else seconds_up(one.to_ns - one.from_ns)
+            return DamageMeasurement(
+                tables=list(one.tables),
+                lasted_s=lasted_s,
+                acknowledged=acknowledged_in(records, one),
+                not_found=books.unfound.get(fault),
+            )
+    return None
+
+
 def _longest(outage: Outage, one: Injection) -> Episode:
     """The stretch that is the figure. Version 1 knows one alone: from the fault to the last return."""
     return intervals.longest(outage) if outage.episodes else Episode(one.before_ns, outage.return_ns)
@@ -443,8 +471,8 @@ def _wal_bytes_lost(records: Records, injected: Sequence[Injection]) -> int | No
     for number, one in enumerate(injected):
         until_ns = injected[number + 1].before_ns if number + 1 < len(injected) else None
         who = takeover(records, one.before_ns, one.window_end_ns)
-        if who.old in one.destroyed:
-            lost.append(None)  # where its log ended stands on a disk that is gone
+        if who.old in one.destroyed or one.damaged:
+            lost.append(None)  # where its log ended stands on a disk that is gone, or was thrown away on purpose
             continue
         lost.append(
             wal_bytes_lost(

@@ -70,10 +70,21 @@ class Effect(Data):
     down: list[str] = []
     cut: list[str] = []
     destroyed: list[str] = []
+    damaged: list[str] = []
 
 
 class Replaced(Data):
     nodes: list[str]
+
+
+class Restored(Data):
+    """A database went back, in place, to right before transaction `xid`, and writes on `timeline` since."""
+
+    node: str
+    timeline: int
+    xid: int
+    before_ns: Nanoseconds
+    after_ns: Nanoseconds
 
 
 class Intent(Data):

@@ -18,6 +18,7 @@ ENGLISH: dict[str, str] = {
     "fault.regionloss": "region {target} was lost",
     "fault.centerisolated": "{target} was cut off from everybody",
     "fault.sitedestroyed": "{target} was destroyed, disks and all",
+    "fault.tableemptied": "a wrong statement emptied {target}",
     "fault.bitsflipped": "bits flipped under {target}",
     "fault.nodekilled": "{target} was killed",
     "fault.linkblackholed": "the link {target} swallowed everything",
@@ -37,6 +38,8 @@ ENGLISH: dict[str, str] = {
     "side_not_back": "{center} was not back",
     "not_back": "Service was not back after {observed}{target}.",
     "rto_untold": "How long service was gone could not be told{target}.",
+    "damaged": "What was acknowledged for {lasted} stood on damaged tables: {acknowledged} payments.",
+    "never_restored": "The damaged tables were never restored: {acknowledged} payments were acknowledged on them.",
     "interruption": "Payments paused for {interruption} at longest{target}.",
     "lost": "{lost} of {acknowledged} acknowledged payments were lost{target}.",
     "lost_untold": "How many of {acknowledged} acknowledged payments were lost could not be told{target}.",
@@ -51,6 +54,7 @@ def one_sentence(measurement: Measurement, verdict: Verdict, words: Mapping[str,
     if measurement.faults:
         parts += _interruption(measurement, verdict, words) or [_service(measurement, verdict, words)]
         parts += _sides(measurement.faults, words)
+    parts += _damage(measurement, words)
     if measurement.faults or measurement.acknowledged:
         parts.append(_losses(measurement, verdict, words))
     if verdict.verdict == "INVALID":
@@ -124,6 +128,14 @@ def _sides(faults: list[FaultMeasurement], words: Mapping[str, str]) -> list[str
         if sides:
             told = words["then"].format(first=told, second=", ".join(sides)) if told else ", ".join(sides)
     return [words["sides"].format(faults=told)] if told else []
+
+
+def _damage(measurement: Measurement, words: Mapping[str, str]) -> list[str]:
+    told = []
+    for damage in (fault.damage for fault in measurement.faults if fault.damage is not None):
+        word = "never_restored" if damage.lasted_s is None else "damaged"
+        told.append(words[word].format(lasted=seconds(damage.lasted_s or 0.0), acknowledged=f"{damage.acknowledged:,}"))
+    return told
 
 
 def _losses(measurement: Measurement, verdict: Verdict, words: Mapping[str, str]) -> str:

@@ -68,11 +68,12 @@ LOAD_STARTS_S, BASELINE_S, BASELINE_ENDS_S = 19.0, 20.0, 25.0
 
 @dataclass(frozen=True)
 class Outage:
-    """Seconds from the injection; `late`: payments wait and are then acknowledged, instead of failing."""
+    """Seconds from the injection. `late`: payments wait and are acknowledged then; `closed`: they are refused at once."""
 
     from_s: float
     to_s: float
     late: bool = False
+    closed: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,14 @@ class FaultStory:
     injected: bool = True
     heal_s: float | None = 37.0
     healed: bool | None = True
+    damaged: tuple[str, ...] = ()  # tables; by transaction `xid`, on every copy
+    xid: int = 801
+    restored: tuple[float, float] | None = None  # in place, from when until when
+
+    @property
+    def moves(self) -> bool:
+        """Whether another timeline begins."""
+        return self.new != self.old or self.restored is not None
 
 
 @dataclass(frozen=True)
@@ -353,6 +362,7 @@ def _arguments(name: str, target: str) -> dict[str, Any]:
     if name == "CustomersSurge":
         return {"times": SURGE_TIMES}
     first = {"CenterPowerLoss": "center", "PlannedSwitchover": "center", "RegionLoss": "region", "LinkBlackholed": "path"}
+    first["TableEmptied"] = "table"
     return {first.get(name, "node"): target}
 
 
@@ -391,6 +401,7 @@ class Payments:
         self.outages = [
             (ns(f.at_s + o.from_s), ns(f.at_s + o.to_s), o.late) for f in story.faults for o in f.outages if f.injected
         ]
+        self.closed = {ns(f.at_s + o.from_s) for f in story.faults for o in f.outages if o.closed}
         self.drawn = Draws(story)
         self.probe = [self._pay("probe", n, due) for n, due in enumerate(self._due(story.probe_interval_ms / 1000))]
         rate = story.locust_rate_per_s
@@ -443,6 +454,8 @@ class Payments:
     def _suffer(self, row: Row, start: int, end: int, late: bool) -> None:
         if late:
             row.done_ns = end + self.dice.randrange(0, 4_000_000)
+        elif start in self.closed:
+            row.status, row.outcome = 503, "refused"
         elif row.due_ns < start + 1_500_000_000 and end - start > 2_000_000_000:
             patience_s = _load(self.story).probe_timeout_s
             row.status, row.outcome, row.error = None, "unknown", f"no answer within {patience_s:g} s"
@@ -456,7 +469,7 @@ class Payments:
         rows = sorted([*self.probe, *self.locust], key=lambda r: r.done_ns)
         begins = min((start for start, _, _ in self.outages), default=ns(self.story.ends_s))
         before = [r for r in rows if r.outcome == "acknowledged" and r.done_ns <= begins]
-        self.lost = before[len(before) - self.story.lost :]
+        self.lost = before[len(before) - self.story.lost :] + [r for r in before if self.in_vain(r)]
         gone = {r.key for r in self.lost}
         unknown = sorted((r for r in rows if r.outcome == "unknown"), key=lambda r: r.due_ns)
         kept = {r.key for r in unknown[: self.story.unknown_committed]}
@@ -476,6 +489,13 @@ class Payments:
                 for n in range(self.story.observer_payments)
             ]
         return sorted([*own, *stands], key=lambda r: r.key.encode())
+
+    def in_vain(self, row: Row) -> bool:
+        """Whether it was committed to damaged tables that were restored to before that."""
+        at_ns = max(row.sent_ns, row.done_ns - 1_000_000)
+        return any(
+            ns(f.at_s + f.inject_s / 2) <= at_ns < ns(f.at_s + f.restored[0]) for f in self.story.faults if f.restored is not None
+        )
 
 
 class Draws:
@@ -554,7 +574,7 @@ def _reads(story: Scenario, payments: Payments) -> list[tuple[str, int, int, int
                 done = began + (row.sent_ns - began) * (2 * n + 2) // (2 * before[number] + 1)
                 dark = any(start < done and sent < end for start, end, _ in payments.outages)
                 if looks % 2 and last is not None:
-                    found.append((last, sent, done, 503 if dark else 200))
+                    found.append((last, sent, done, 503 if dark else 404 if _missing(story, payments, last, sent) else 200))
                 looks += 1
             last = row.key if row.outcome == "acknowledged" else last
     found.sort(key=lambda read: (read[2], read[0]))
@@ -564,6 +584,17 @@ def _reads(story: Scenario, payments: Payments) -> list[tuple[str, int, int, int
     for n in late[: story.stale]:
         found[n] = (*found[n][:3], 404)
     return found
+
+
+def _missing(story: Scenario, payments: Payments, key: str, sent_ns: int) -> bool:
+    """Whether that payment's row is not there then: emptied away and not restored yet, or given up by the restore."""
+    if not any(fault.damaged for fault in story.faults):
+        return False
+    lost = any(row.key == key for row in payments.lost)
+    for fault in story.faults:
+        if fault.damaged and sent_ns >= ns(fault.at_s + fault.inject_s / 2):
+            return lost == (fault.restored is not None and sent_ns >= ns(fault.at_s + fault.restored[1]))
+    return False
 
 
 def _gzip(path: Path, text: str) -> bytes:
@@ -632,7 +663,7 @@ class Databases:
         self.reigns: list[tuple[int, str | None, int]] = [(0, "dc1-a", 1)]
         for fault in self.faults:
             self.reigns[0] = (0, self.faults[0].old, 1)
-            if fault.new != fault.old:
+            if fault.moves:
                 until = ns(fault.at_s + (fault.outages[0].from_s if fault.outages else 0.1))
                 self.reigns.append((until, None, self.reigns[-1][2]))
                 self.reigns.append((ns(fault.at_s + fault.promoted_s), fault.new, self.reigns[-1][2] + 1))
@@ -807,7 +838,8 @@ def _tell_fault(tell: Callable[..., None], fault_id: str, fault: FaultStory, ver
     at = fault.at_s
     tell(at - 0.03, "intent", f"{fault.name} of {fault.target} is about to be injected.", id=fault_id, name=fault.name,
          target=fault.target, args=_arguments(fault.name, fault.target) if version > 1 else {},
-         effect={"down": list(fault.down), "cut": list(fault.cut if version == 1 else _cut(fault))},
+         effect={"down": list(fault.down), "cut": list(fault.cut if version == 1 else _cut(fault))}
+         | ({"damaged": list(fault.damaged)} if fault.damaged else {}),
          undo=f"start {', '.join(fault.down) or 'nothing'}")  # fmt: skip
     if not fault.injected:
         return
@@ -822,6 +854,10 @@ def _tell_fault(tell: Callable[..., None], fault_id: str, fault: FaultStory, ver
     if fault.damage_s is not None:
         tell(at + fault.damage_s, "damage", f"A scrub found damage on {fault.old}.", node=fault.old, pages=["entries page 0"])
     _tell_takeover(tell, fault, version)
+    if fault.restored is not None:
+        begins, ends = (ns(at + moment) for moment in fault.restored)
+        tell(at + fault.restored[1], "restored", f"{fault.new} was restored to before transaction {fault.xid}.",
+             node=fault.new, timeline=2, xid=fault.xid, before_ns=begins, after_ns=ends)  # fmt: skip
     for step in fault.steps:
         tell(at + step.to_s, "step", f"{step.name} took {step.to_s - step.from_s:.1f} s.", name=step.name,
              role=step.role, before_ns=ns(at + step.from_s), after_ns=ns(at + step.to_s), ok=step.ok,
@@ -840,7 +876,7 @@ def _tell_fault(tell: Callable[..., None], fault_id: str, fault: FaultStory, ver
 
 def _tell_takeover(tell: Callable[..., None], fault: FaultStory, version: int) -> None:
     at = fault.at_s
-    if fault.new == fault.old:
+    if not fault.moves:
         return
     if fault.leader_gone_s is not None:
         tell(at + fault.leader_gone_s, "leader_key", "The leader key has expired.", "dcs",
@@ -898,7 +934,13 @@ def _checks(fault: FaultStory, version: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
     if version > 1:
         moved = [fault.new, fault.old] if fault.name == "PlannedSwitchover" else []
-        checks = [_victim(v, fault) for v in moved or [*fault.down, *_cut(fault)] or [fault.target]]
+        checks = [_victim(v, fault) for v in moved or [*fault.down, *_cut(fault)] or [fault.target] if not fault.damaged]
+        of = f"of 4211 rows of before transaction {fault.xid}"
+        checks += [
+            {"subject": f"{table} on {node}", "side": "victim", "expected": f"0 {of}",
+             "seen": f"{0 if fault.proved else 4211} {of}", "ok": bool(fault.proved)}
+            for table in fault.damaged for node in POSTGRES
+        ]  # fmt: skip
     return checks + [
         {"subject": n, "side": "bystander", "expected": "answers", "seen": "answers", "ok": True}
         for n in NODES
@@ -911,7 +953,7 @@ def _write_logs(directory: Path, story: Scenario, payments: Payments) -> None:
     some = (*POSTGRES, "dc1-etcd", "dc2-etcd", "dc3-etcd", "dc1-haproxy", "dc2-haproxy", "dc1-bank", "dc2-bank")
     for node in some if story.version == 1 else NODES:
         lines[node] = [(3.0, "starting"), (11.5, "ready")]
-    for f in (f for f in story.faults if f.injected and f.new != f.old):
+    for f in (f for f in story.faults if f.injected and f.moves):
         at = f.at_s
         gone, leads = at + (f.leader_gone_s or 1), at + (f.leader_new_s or 2)
         home = "dc2"
@@ -919,6 +961,11 @@ def _write_logs(directory: Path, story: Scenario, payments: Payments) -> None:
             home = f.new.split("-")[0]
             leads = at + (f.leader_new_s or f.promoted_s - 1)
             lines[f.new] += _promotion(f, leads, payments)
+            if f.restored is not None:
+                lines[f.new] += [
+                    (leads - 0.2, f"LOG:  starting point-in-time recovery to XID {f.xid}"),
+                    (leads + 0.01, f"LOG:  recovery stopping before commit of transaction {f.xid}, time 2026-01-15 02:00:25+00"),
+                ]
         lines[f.new] += [
             (at + 0.3, "FATAL:  could not receive data from WAL stream: server closed the connection unexpectedly"),
             (gone + 0.1, "INFO: Got response from dc2-b: {\"role\": \"replica\", \"timeline\": 1}"),
@@ -1090,6 +1137,17 @@ SCENARIOS: dict[str, Scenario] = {
                                Step("rebuild the damaged node", None, 20.4, 23.8))),),
         ends_s=60, targets=Targets(detect_s=60, interruption_s=5, lost_transactions=0),
         until=(("service_restored", 60, True, 13.4),)),
+    "restore-from-backup": Scenario(
+        drill="restore-from-backup", claim="A wrong statement empties a table: the bank goes back to the moment before.",
+        faults=(FaultStory(
+            name="TableEmptied", target="payments", down=(), inject_s=0.02, damaged=("payments", "entries"),
+            outages=(Outage(10.8, 22.0, closed=True),), new="dc1-a", leader_gone_s=None, leader_new_s=None, promoted_s=18.0,
+            restored=(12.0, 18.5), heal_s=36.0,
+            steps=(Step("notice it", "detect", 0.1, 0.6), Step("decide to go back", "decide", 0.6, 10.0),
+                   Step("restore", "promote", 12.0, 18.5), Step("open the door", "reroute", 20.0, 21.8))),),
+        ends_s=72, unknown_committed=0, targets=Targets(rto_s=40, rpo_s=13),
+        until=(("service_restored", 60, True, 10.0), ("replicas_caught_up", 180, True, 6.4)),
+        sync_after='2 ("dc1-b","dc2-a")'),
     "missing-copy": Scenario(missing_copies=("dc2-b",)),
     "interrupted": Scenario(interrupted="SIGINT"),
 }  # fmt: skip

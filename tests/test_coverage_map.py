@@ -45,7 +45,7 @@ def test_each_fault_names_what_it_can_hit(fault: str, topology: str) -> None:
             assert topology == "single-center"  # people decide there, and nobody else
             continue
         found = FAULTS[fault].targets(value)
-        assert found or fault == "SiteDestroyed"
+        assert found or fault in ("SiteDestroyed", "TableEmptied")
         assert len(set(found)) == len(found)
         for target in found:
             built = fault_from_words(fault, target)
@@ -265,6 +265,15 @@ def test_what_is_kept_in_another_center_is_restored() -> None:
     assert seen(found, "NodeKilled", "repository elsewhere") == "unnoticed"
     assert FAULTS["SiteDestroyed"].targets(single_center()) == ["site"]
     assert FAULTS["SiteDestroyed"].targets(two_regions()) == []
+
+
+def test_a_wrong_statement_is_carried_out_by_every_copy() -> None:
+    found = mapped(single_center())
+    assert FAULTS["TableEmptied"].targets(single_center()) == ["payments", "entries"]
+    assert FAULTS["TableEmptied"].targets(two_regions()) == []  # there is no backup to go back to
+    for table in ("payments", "entries"):
+        assert seen(found, "TableEmptied", f"table {table}") == "people!"
+        assert found.cell("TableEmptied", f"table {table}", "takeover") is None  # nobody takes a statement then
 
 
 def test_no_bank_no_service() -> None:

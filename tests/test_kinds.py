@@ -92,6 +92,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "leader_key": {"store": "region-a", "leader": None, "seen_before_ns": 1},
     "durability": {"node": "dc1-a", "settings": {}, "overrides": []},
     "replaced": {"nodes": ["dc1-a"]},
+    "restored": {"node": "dc1-a", "timeline": 2, "xid": 801, "before_ns": 1, "after_ns": 2},
     "step": {"name": "x", "role": None, "before_ns": 1, "after_ns": 2, "ok": True},
     "damage": {"node": "dc1-a", "pages": []},
     "until": {"condition": "x", "within_s": 1, "reached": True, "waited_s": 0.5},

@@ -247,7 +247,7 @@ PEERS = [{"name": str, "state": str, "sync_state": str, "flush_lsn": (None, int)
 OF_A_WITNESS = {"wake": {"at_ns": int}, "sync": {}, "pressure": {}, "cpu": {}}
 SOURCE = ("harness", "databases", "dcs", "door", "customers", "hands", "host")
 EVENT = {"seq": int, "t_ns": int, "wall": is_wall, "source": SOURCE, "kind": str, "text": str, "data": dict, "prev": str}
-EFFECT = {"down": [str], "cut": [str], "destroyed?": [str]}
+EFFECT = {"down": [str], "cut": [str], "destroyed?": [str], "damaged?": [str]}
 CHECK = {"subject": str, "side": ("victim", "bystander"), "expected": str, "seen": str, "ok": bool}
 KEYS = {"count": int, "sha256": HASH}
 LINE = {"source": str, "target": str, "bandwidth_kbps": int, "from_ns": int, "to_ns": int, "bytes": int, "dropped": int}
@@ -264,6 +264,7 @@ EVENTS: dict[str, Any] = {
     "leader_key": {"store": str, "leader": (None, str), "seen_before_ns": int},
     "durability": {"node": str, "settings": dict, "overrides": [{"place": str, "name": str, "value": str}]},
     "replaced": {"nodes": [str]},
+    "restored": {"node": str, "timeline": int, "xid": int, "before_ns": int, "after_ns": int},
     "step": {"name": str, "role": ROLE, "before_ns": int, "after_ns": int, "ok": bool},
     "damage": {"node": str, "pages": list},
     "until": {"condition": str, "within_s": float, "reached": bool, "waited_s": float},
@@ -322,7 +323,8 @@ TABLES = (("payments", Stored, 1), ("entries", Entry, 2), ("accounts", Account, 
 DoorLine = namedtuple("DoorLine", "key status at end state")  # of the door's log; `end` None: it was not taken
 LogLine = namedtuple("LogLine", "t wall text")  # of a server's log; when the engine received it
 # A fault: id, before, after, name, target, args, down, cut (of its events injected, intent), and what was done about it: told
-# (when it was written), window_end, next_before, heal_started, healed, proof, proved. None: there is none.
+# (when it was written), window_end, next_before, heal_started, healed, proof, proved, destroyed, damaged, sound_again (when
+# damaged tables were restored), not_found (reads in which they were missed). None: there is none.
 Fault = SimpleNamespace
 
 
@@ -384,6 +386,18 @@ class Run:
     @cached_property
     def payments(self) -> list[Payment]:
         return (self.probe or []) + (self.locust or [])
+
+    @cached_property
+    def damage(self) -> Spans:
+        """When tables were damaged."""
+        return Spans((one.before, NEVER if one.sound_again is None else one.sound_again) for one in self.faults)
+
+    @cached_property
+    def felt(self) -> list[Payment]:
+        """The probe's payments as service: what was acknowledged out of damaged tables is none."""
+        damaged = self.damage
+        rows = [(row, row.acknowledged and damaged.within(row.done_ns, row.done_ns + 1) > 0) for row in self.probe or ()]
+        return [row._replace(outcome="in vain") if vain else row for row, vain in rows]
 
     @cached_property
     def probe_end(self) -> int:
@@ -735,7 +749,9 @@ def find_faults(run: Run) -> None:
         meant: Data = intent or unknown
         fault.name, fault.target, fault.args = meant["name"], meant["target"], meant["args"]
         fault.down, fault.cut = meant["effect"]["down"], meant["effect"]["cut"]
-        fault.destroyed = meant["effect"].get("destroyed", [])
+        fault.destroyed, fault.damaged = (meant["effect"].get(name, []) for name in ("destroyed", "damaged"))
+        restored = [one["after_ns"] for one in run.of("restored") if one["before_ns"] > fault.before]
+        fault.sound_again = (restored[0] if restored else None) if fault.damaged else fault.before
         mine = [one for one in run.of("heal_started", "healed", "proof") if one["id"] == fault.id and one.t >= fault.before]
         fault.heal_started = next((one.t for one in mine if one.kind == "heal_started"), None)
         fault.healed = next((one for one in mine if one.kind == "healed"), None)
@@ -744,6 +760,7 @@ def find_faults(run: Run) -> None:
         fault.next_before = after["before_ns"] if after else None
         ends = fault.heal_started or fault.next_before or NEVER
         fault.window_end = min(ends, run.probe_end) if run.probe else 0
+        fault.not_found = None  # until reads are looked at
         run.faults.append(fault)
 
 
@@ -879,7 +896,7 @@ class Service:
     """ "In order, dark": the probe's record by the rule of return, with forgiven payments in order where it has excuses."""
 
     def __init__(self, run: Run, excuses: Spans) -> None:
-        rows = sorted(run.probe or (), key=lambda row: row.due_ns)
+        rows = sorted(run.felt, key=lambda row: row.due_ns)
         self.interval, self.end, self.level = run.interval, run.probe_end, run.level
         self.due: list[int] = [row.due_ns for row in rows]
         self.good = [in_order(run, row, excuses) for row in rows]
@@ -925,7 +942,7 @@ def in_order(run: Run, row: Payment, excuses: Spans) -> bool:
 
 def pauses_of(run: Run) -> list[Span]:
     """Pauses between acknowledgements of the probe, the last one to the end of the probe."""
-    done = sorted(row.done_ns for row in run.probe or () if row.acknowledged)
+    done = sorted(row.done_ns for row in run.felt if row.acknowledged)
     return [*pairwise(done), *((last, run.probe_end) for last in done[-1:] if last < run.probe_end)]
 
 
@@ -1029,7 +1046,7 @@ def longest_of(episodes: Sequence[Episode]) -> Episode:
 
 def first_success(run: Run, fault: Fault) -> int | None:
     """`rto_first_success_s`, as a moment; `before_ns` when nothing was disturbed."""
-    before, end, rows = fault.before, fault.window_end, run.probe or []
+    before, end, rows = fault.before, fault.window_end, run.felt
     failed = [row.due_ns for row in rows if before - 3 * S <= row.due_ns < end and row.done_ns >= before and not row.acknowledged]
     one, span = min(failed, default=None), min(S, max(S // 10, 3 * baseline_pause(run)))
     done = sorted(row.done_ns for row in rows if row.acknowledged)
@@ -1061,7 +1078,7 @@ def primaries_of(run: Run, fault: Fault) -> tuple[str | None, str | None, bool]:
 
 def wal_lost(run: Run, fault: Fault) -> int | None:
     lost, new, changed = primaries_of(run, fault)
-    if lost in fault.destroyed:
+    if lost in fault.destroyed or fault.damaged:
         return None
     if not changed or (new is not None and new == lost):
         return 0
@@ -1275,11 +1292,20 @@ def books(run: Run, figures: Data) -> None:
             ]
             rpo = lost[-1].done_ns - max(end, default=min(row.sent_ns for row in run.payments))
         figures |= {"lost_transactions": len(lost), "rpo_s": up(rpo)}
+        first = run.faults[0] if run.faults else None
+        if first and first.damaged and first.sound_again is not None:
+            early = [row for row in lost if row.done_ns < first.before]
+            run.breaches += [f"{len(early)} lost payments were acknowledged before {first.id} came"] * bool(early)
         two_primaries(run, lost)
     run.breaches += [f"{number} payments {text}" for text, number in wrong.items() if number]
     told_at = {row.key: row.done_ns for row in run.locust or () if row.acknowledged and row.key in stored}
-    stale = sum(read.status == 404 and told_at.get(read.key, NEVER) <= read.sent_ns for read in run.reads or ())
-    run.breaches += [f"{stale} stale reads"] * (stale > 0)
+    stale = [read for read in run.reads or () if read.status == 404 and told_at.get(read.key, NEVER) <= read.sent_ns]
+    for fault in run.faults if run.reads is not None and run.locust is not None else ():
+        until = NEVER if fault.sound_again is None else fault.sound_again
+        theirs = [fault.damaged and read.done_ns >= fault.before and read.sent_ns < until for read in stale]
+        fault.not_found = sum(map(bool, theirs))
+        stale = [read for read, its_doing in zip(stale, theirs, strict=True) if not its_doing]
+    run.breaches += [f"{len(stale)} stale reads"] * bool(stale)
 
 
 def lost_of(run: Run, stored: dict[str, Stored]) -> list[Payment]:
@@ -1647,12 +1673,10 @@ def sides_of(run: Run, fault: Fault) -> Iterator[Data]:
     door = run.topology.get("door")
     if not isinstance(door, dict) or not door.get("sides") or run.probe is None:
         return
-    for center, digits in zip(door["centers"], ("02468", "13579"), strict=False):
+    for number, center in enumerate(door["centers"]):
         side = copy(run)
-        side.probe, side.interval = (
-            [row for row in run.probe if (row.key[-1:] in "13579") == (digits == "13579")],
-            2 * run.interval,
-        )
+        side.probe = [row for row in run.probe if (row.key[-1] in "13579") == (number == 1)]
+        side.interval = 2 * run.interval
         side.__dict__["probe_end"] = run.probe_end
         if not side.probe:
             continue
@@ -1666,6 +1690,15 @@ def sides_of(run: Run, fault: Fault) -> Iterator[Data]:
         }  # fmt: skip
 
 
+def damage_of(run: Run, fault: Fault) -> Data:
+    """What `faults[]` has of damaged tables; nothing where there were none."""
+    end = fault.sound_again
+    given = [row for row in run.payments if row.acknowledged and fault.before <= row.done_ns < (NEVER if end is None else end)]
+    lasted = None if end is None else up(end - fault.before)
+    told_of = {"tables": fault.damaged, "lasted_s": lasted, "acknowledged": len(given), "not_found": fault.not_found}
+    return {"damage": told_of} if fault.damaged else {}
+
+
 def told(run: Run, one: Measured) -> Data:
     """A fault as verdict.json tells it."""
     fault, longest = one.fault, one.longest
@@ -1677,7 +1710,7 @@ def told(run: Run, one: Measured) -> Data:
         "rto_s": rto["value"], "interruption_s": interruption["value"], "rto_from_s": up(longest.began - fault.before),
         "rto_interval": {name: rto[name] for name in ("low", "high", "host_s")},
         "episodes": [{"began_s": began, "lasted_s": length} for began, length in lasted],
-        "sides": list(sides_of(run, fault)),
+        "sides": list(sides_of(run, fault)), **damage_of(run, fault),
     }  # fmt: skip
 
 
@@ -1913,13 +1946,16 @@ def effect_of(run: Run, fault: Fault) -> tuple[set[str], set[str]]:
     if fault.name == "LinkBlackholed":
         one, other = [*re.split("<->|->", fault.target), ""][:2]
         return set(), {f"{one}->{other}"} | ({f"{other}->{one}"} if "<->" in fault.target else set())
-    alone = {
-        "NodeKilled": {fault.target},
-        "PlannedSwitchover": set[str](),
-        "BitsFlipped": set[str](),
-        "CustomersSurge": set[str](),
-    }
+    nothing = ("PlannedSwitchover", "BitsFlipped", "CustomersSurge", "TableEmptied")
+    alone = {"NodeKilled": {fault.target}} | {name: set[str]() for name in nothing}
     return alone.get(fault.name, set(fault.down)), set() if fault.name in alone else set(fault.cut)
+
+
+def emptied_by(fault: Fault) -> set[str]:
+    """Tables that are empty by a statement on the target: those that refer to it are emptied with it."""
+    if fault.name != "TableEmptied":
+        return set()
+    return {"payments", "entries"} if fault.target == "payments" else {fault.target}
 
 
 def flipped(check: Data) -> bool:
@@ -1933,14 +1969,16 @@ def flipped(check: Data) -> bool:
 def proofs(run: Run) -> Rules:
     """Of "Faults": what each is by its target, and how it has to have been seen."""
     for fault in run.faults:
-        meant = (*effect_of(run, fault), set(fault.down) if fault.name == "SiteDestroyed" else set[str]())
-        said = (set(fault.down), set(fault.cut), set(fault.destroyed))
+        meant = (*effect_of(run, fault), set(fault.down) if fault.name == "SiteDestroyed" else set[str](), emptied_by(fault))
+        said = (set(fault.down), set(fault.cut), set(fault.destroyed), set(fault.damaged))
         yield "effect_follows_from_the_target", [fault.id] * (said != meant)
         checks: list[Data] = fault.proof["checks"] if fault.proof else []
         alive = {center for node, center in run.center_of.items() if node not in fault.down}
         victims = [check for check in checks if check["side"] == "victim"]
         wanted = {"LinkBlackholed": len(fault.cut) + 2, "PlannedSwitchover": 2, "BitsFlipped": 1}.get(fault.name, len(victims))
         yield "proof_is_of_its_kind", [f"{len(victims)} victims"] * (fault.proof is not None and len(victims) != wanted)
+        copies = {f"{table_name} on {node}" for table_name in fault.damaged for node in run.databases if fault.proof}
+        yield "proof_is_of_its_kind", sorted(copies - {check["subject"] for check in victims})
         for check in checks:
             subject, seen, sound = check["subject"], check["seen"], True
             if check["side"] == "bystander":
@@ -1955,7 +1993,58 @@ def proofs(run: Run) -> Rules:
                 sound = bool(packets and (packets[1] != "0" or dead))
             elif fault.name == "BitsFlipped":
                 sound = flipped(check)
+            elif fault.name == "TableEmptied":
+                sound = transaction_of(check) is not None
             yield "proof_is_of_its_kind", [subject] * (not sound)
+
+
+def transaction_of(check: Data) -> int | None:
+    """The statement of which a proof's check says that no row of before it is left; None: it doesn't say that."""
+    found = re.fullmatch(r"0 of [1-9]\d* rows of before transaction (\d+)", check["seen"])
+    return int(found[1]) if found and check["seen"] == check["expected"] else None
+
+
+def restores(run: Run, samples: list[Sample], baseline: Span) -> Rules:
+    """ "Restores"."""
+    told, replaced = run.of("restored"), run.of("replaced")
+    for node in run.databases:
+        spans = [(one["before_ns"] - CLOCKS, one["after_ns"] + CLOCKS) for one in told if one["node"] == node]
+        spans += [(one.t - CLOCKS, NEVER) for one in replaced if node in one["nodes"]]
+        for line in run.logs.get(node, ()):
+            begins = any(words in line.text for words in ("starting point-in-time recovery", "starting archive recovery"))
+            hidden = begins and line.t >= baseline[0] and not any(start <= line.t <= end for start, end in spans)
+            yield "restores_are_told", [f"{node}: {line.text[:80]!r}"] * hidden
+    reigns: list[Sample] = []  # the first sample of each primary's timeline; an older one than before is a straggler's
+    for row in samples:
+        if row.writes and row.timeline and (not reigns or row.timeline > reigns[-1].timeline):
+            reigns.append(row)
+    for one, row in pairwise(reigns):
+        had = [s.flush_lsn for s in samples if s.node == row.node and s.ok and s.timeline == one.timeline and s.t_ns < row.t_ns]
+        known = [lsn for lsn in had if lsn is not None]
+        back = bool(known) and row.flush_lsn is not None and max(known) - row.flush_lsn > 262_144
+        by_word = any(e["node"] == row.node and one.t_ns < e["before_ns"] < row.t_ns for e in told)
+        by_word = by_word or any(row.node in e["nodes"] for e in replaced)
+        yield "restores_are_told", [f"{row.node} on timeline {row.timeline}"] * (back and not by_word)
+    for event in told:
+        yield "restores_are_as_told", otherwise_restored(run, samples, reigns, event)
+
+
+def otherwise_restored(run: Run, samples: list[Sample], reigns: list[Sample], event: Event) -> Iterator[str]:
+    """What contradicts one `restored` event."""
+    start, end, xid, timeline = (event[name] for name in ("before_ns", "after_ns", "xid", "timeline"))
+    text = "\n".join(line.text for line in run.logs.get(event["node"], ()) if start - CLOCKS <= line.t <= end + CLOCKS)
+    stopped = set(re.findall(r"recovery stopping before commit of transaction (\d+),", text))
+    began = set(re.findall(r"selected new timeline ID: (\d+)", text))
+    if (stopped, began) != ({str(xid)}, {str(timeline)}):
+        yield f"transaction {xid}, timeline {timeline}; its log: {sorted(stopped)}, {sorted(began)}"
+    before = [fault for fault in run.faults if fault.damaged and fault.proof and fault.before < start]
+    if xid not in {transaction_of(check) for fault in before for check in fault.proof["checks"] if check["side"] == "victim"}:
+        yield f"transaction {xid} is of no proof"
+    yield from (row.key for row in run.payments if row.acknowledged and row.sent_ns > start and row.done_ns < end)
+    newest = max((s.timeline for s in reigns if s.t_ns < start), default=0)
+    after = next((s.timeline for s in samples if s.writes and s.asked_ns > end and (s.timeline or 0) >= newest), timeline)
+    if newest >= timeline or after != timeline:
+        yield f"timeline {timeline}, of a primary on {newest} before and on {after} after it"
 
 
 def failures_of(samples: Sequence[Sample], node: str) -> Iterator[Span]:
@@ -2069,7 +2158,8 @@ def nodes(run: Run, samples: list[Sample], baseline: Span) -> Rules:
     for one, event in pairwise(event for event in named if event["node"]):
         lines = [line for line in run.logs.get(event["node"], ()) if event.t - 30 * S <= line.t <= event.t + CLOCKS]
         new = event["node"] != one["node"] and event.t >= baseline[0]
-        yield "leaders_wrote_it_down", [event["node"]] * (new and not any("promot" in line.text for line in lines))
+        told_there = any("promot" in line.text or "selected new timeline ID" in line.text for line in lines)
+        yield "leaders_wrote_it_down", [event["node"]] * (new and not told_there)
     before = [event["node"] for event in named if event.t <= baseline[0]][-1:]
     later = [event for event in named if baseline[0] < event.t < run.faults[0].before]
     before += [event["node"] for event in later if event["node"] or not excuses.within(event.t - S, event.t)]
@@ -2252,8 +2342,8 @@ def check_records(run: Run) -> None:
     rules = (
         ledgers(run, run.probe, run.locust), door_and_ledgers(run, run.door), bank(run, run.standing, run.samples), proofs(run),
         faults(run, run.samples, run.baseline), nodes(run, run.samples, run.baseline),
-        durability(run, run.samples, run.baseline), events(run, run.manifest, run.baseline),
-        witnessed(run, run.witness, run.baseline), lines(run),
+        restores(run, run.samples, run.baseline), durability(run, run.samples, run.baseline),
+        events(run, run.manifest, run.baseline), witnessed(run, run.witness, run.baseline), lines(run),
     )  # fmt: skip
     found: dict[str, list[str]] = defaultdict(list)
     for part in rules:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from judging.crosschecks import bank, door, durability, faults, lines, nodes, reads, schedule, story, witness
+from judging.crosschecks import bank, door, durability, faults, lines, nodes, reads, restores, schedule, story, witness
 from judging.crosschecks.case import Case
 from judging.records import DAMAGE, Records
 
@@ -53,6 +53,8 @@ RULES: tuple[Rule, ...] = (
     nodes.samples_go_on,
     nodes.samples_are_dense,
     nodes.synchronous_as_named,
+    restores.restores_are_told,
+    restores.restores_are_as_told,
     durability.durability_was_told,
     durability.power_loss_was_provided_for,
     story.clocks_agree,

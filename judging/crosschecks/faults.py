@@ -13,6 +13,9 @@ from judging.records import Check, Replaced
 
 DEATHS = ("CenterPowerLoss", "RegionLoss", "NodeKilled", "SiteDestroyed")
 DESTROYS = ("SiteDestroyed",)  # of these, nothing of the victim is left
+EMPTIES = "TableEmptied"
+WITH_IT = {"payments": {"entries"}}  # a table that refers to another one is emptied with it
+EMPTIED = re.compile(r"^0 of [1-9]\d* rows of before transaction \d+$")
 DEAD = re.compile(r"^exited, exit code 137, port \d+ closed$")
 GONE = re.compile(r"^no container, no disk, port \d+ closed$")
 DROPPED = re.compile(r"^(?:rule in place, )?(\d+) packets dropped$")
@@ -27,15 +30,19 @@ def effect_follows_from_the_target(case: Case) -> Iterator[str]:
     for fault in case.faults:
         wanted = _effect(case, fault)
         if wanted is None:
-            if fault.effect.destroyed:  # else any name would spare a dead primary's disk from being opened
-                yield f"Fault {fault.id}: {fault.name} destroys nothing; its intent says {first_few(fault.effect.destroyed)}."
+            # Else any name would spare a dead primary's disk from being opened, or stale reads from being told.
+            for seen_rare, word in ((fault.effect.destroyed, "destroys"), (fault.effect.damaged, "damages")):
+                if seen_rare:
+                    yield f"Fault {fault.id}: {fault.name} {word} nothing; its intent says {first_few(seen_rare)}."
             continue
         down, cut = wanted
         destroyed = down if fault.name in DESTROYS else set[str]()
+        damaged = {fault.target, *WITH_IT.get(fault.target, ())} if fault.name == EMPTIES else set[str]()
         for seen, expected, word in (
             (set(fault.effect.down), down, "down"),
             (set(fault.effect.cut), cut, "cut"),
             (set(fault.effect.destroyed), destroyed, "destroyed"),
+            (set(fault.effect.damaged), damaged, "damaged"),
         ):
             if seen != expected:
                 yield (
@@ -48,7 +55,7 @@ def effect_follows_from_the_target(case: Case) -> Iterator[str]:
 
 def _effect(case: Case, fault: Fault) -> tuple[set[str], set[str]] | None:
     """What a fault of ours does, by the plan's topology; None for a fault of another name."""
-    if fault.name in ("PlannedSwitchover", "BitsFlipped", "CustomersSurge"):
+    if fault.name in ("PlannedSwitchover", "BitsFlipped", "CustomersSurge", EMPTIES):
         return set(), set()
     if fault.name == "NodeKilled":
         return {fault.target}, set()
@@ -78,6 +85,10 @@ def proof_is_of_its_kind(case: Case) -> Iterator[str]:
             if (wrong := _unlike(fault, check)) is not None:
                 yield f"Fault {fault.id}, proof of {check.subject}: {wrong}, seen {check.seen!r}; the check says ok."
         yield from _too_few(fault)
+        asked = {check.subject for check in fault.proof.checks if check.side == "victim"}
+        everywhere = [f"{table} on {node}" for table in fault.effect.damaged for node in case.databases]
+        if unasked := [one for one in everywhere if one not in asked]:
+            yield f"Fault {fault.id}: a statement is carried out by every copy; its proof leaves out {first_few(unasked)}."
 
 
 def _unlike(fault: Fault, check: Check) -> str | None:
@@ -96,6 +107,8 @@ def _unlike(fault: Fault, check: Check) -> str | None:
         # A dead center sends nothing: there the rule alone is the proof.
         enough = dropped is not None and (int(dropped[1]) > 0 or fault.name in DEATHS)
         return None if enough else "expected a rule that dropped packets on a cut path"
+    if fault.name == EMPTIES:
+        return None if EMPTIED.match(seen) and seen == check.expected else "expected no row of before the statement"
     if flipped := FLIPPED.match(str(check.expected)):
         complement = bytes(b ^ 0xFF for b in bytes.fromhex(flipped[2])).hex()
         fits = flipped[1] == complement and seen == f"bytes {complement}"

@@ -4,7 +4,8 @@ The first time it starts from the baked directory, one as the primary. After tha
 UPSTREAM, so that an old primary that comes back never is one by itself; it is rewound first where timelines differ.
 
 Environment: NAME, SEED (1: starts as the primary the first time), UPSTREAM (how libpq finds the primary), HBA. A file
-`upstream` in the data directory says instead where the primary is found; a file `rebuild` there orders a new copy. BACKUP
+`upstream` in the data directory says instead where the primary is found; a file `rebuild` there orders a new copy. A file
+`restore` there, with options of pgBackRest, orders that this server goes back to a moment and starts as the primary. BACKUP
 (pgbackrest.conf) says where backups are kept. RESTORE is given to a machine that stands in for one that is gone, disk and all:
 `backup` (it is made from the newest backup and all the log that was archived, and starts as the primary) or `copy` (it is made
 from the primary, once there is one).
@@ -25,6 +26,7 @@ TIMELINE = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)):
 KEEPALIVE = "keepalives_idle=2 keepalives_interval=1 keepalives_count=3 connect_timeout=2 tcp_user_timeout=2000"
 MOVED = DATA / "upstream"
 REBUILD = DATA / "rebuild"
+BACK = DATA / "restore"
 BACKUP = pathlib.Path("/etc/pgbackrest.conf")
 
 
@@ -69,6 +71,8 @@ def prepare(config):
             file.write(f"include_if_exists '{config}'\n")  # an autopsy reads a copy of this disk elsewhere
         if os.environ["SEED"] != "1":
             (DATA / "standby.signal").touch()  # as old as the primary was at its start: what is missing is streamed
+    elif BACK.exists():
+        go_back()
     else:
         follow()
     (DATA / "postmaster.pid").unlink(missing_ok=True)
@@ -83,6 +87,17 @@ def stand_in():
         copy_anew()
     elif not run("pgbackrest", "--stanza=bank", "restore"):
         sys.exit("no backup could be restored")
+
+
+def go_back():
+    """Makes the data directory what it was at a moment; the server recovers the log up to there, and begins a new timeline."""
+    options = BACK.read_text().split()
+    for name in ("postmaster.pid", "standby.signal"):
+        (DATA / name).unlink(missing_ok=True)
+    if not run("pgbackrest", "--stanza=bank", "restore", "--delta", *options):
+        sys.exit("the backup could not be restored")
+    BACK.unlink(missing_ok=True)
+    own()
 
 
 def forget(name):
@@ -114,5 +129,6 @@ def follow():
         ask_primary("CHECKPOINT")  # till then the primary's control file, which a rewind looks at, tells of its old timeline
         server = f"{source()} user=postgres password=postgres dbname=postgres"
         run(BIN / "pg_rewind", "-D", DATA, "--source-server", server, "--config-file", DATA / "postgresql.conf")
-    forget("primary_conninfo")
+    for name in ("primary_conninfo", "recovery_target"):  # a copy that inherits the latter stops there for ever
+        forget(name)
     (DATA / "standby.signal").touch()
