@@ -276,8 +276,11 @@ class Cluster:
         )
         with ThreadPoolExecutor(2) as pool:
             heard = pool.submit(self.execute, receiver, ["python3", "-c", listen])
-            pool.submit(self.execute, sender, ["python3", "-c", send]).result()
-            return heard.result().exit_code == 0
+            sent = pool.submit(self.execute, sender, ["python3", "-c", send])
+            try:
+                return sent.result().exit_code == heard.result().exit_code == 0
+            except engine.REFUSALS:  # one of them died a moment ago, and the engine had not noticed
+                return False
 
     def somebody(self, center: str) -> str | None:
         """A node of a center that lives; balancers and banks before databases, which a fault may cut from single peers."""
