@@ -81,7 +81,7 @@ def test_nobody_listening_is_told_at_once() -> None:
 def observer(tmp_path: Path, nodes: list[str]) -> Observer:
     cluster = SimpleNamespace(
         databases=lambda: [SimpleNamespace(name=n) for n in nodes], addresses=SimpleNamespace(node=lambda _: "127.0.0.1"),
-        topology=SimpleNamespace(groups=()),
+        topology=SimpleNamespace(groups=(), links=()),
     )  # fmt: skip
     return Observer(cast(Cluster, cluster), EventLog(tmp_path / "events.jsonl"), tmp_path / "samples.csv")
 
