@@ -20,7 +20,5 @@ def test_nothing_is_carried_by_who_died_a_moment_ago(dead: str) -> None:
             raise docker.errors.APIError("409 Client Error: Conflict (container is not running)")
         return Ran(0, "")
 
-    cluster = cast(
-        Any, SimpleNamespace(somebody={"one": "near", "other": "far"}.get, machine=lambda _: None, execute=execute)
-    )
+    cluster = cast(Any, SimpleNamespace(somebody={"one": "near", "other": "far"}.get, machine=lambda _: None, execute=execute))
     assert Cluster.carries(cluster, "one", "other") is False
