@@ -18,7 +18,7 @@ Loss = Literal["none", "possible"]
 KINDS: tuple[Kind, ...] = ("unnoticed", "pause", "takeover", "people", "unknown", "outage")  # the gravest last
 
 DATABASE, STORE, BALANCER, BANK, WATCHER, MONITOR = "postgres", "etcd", "haproxy", "bank", "watcher", "monitor"
-FRONT, REPOSITORY = "front", "repository"
+FRONT, EDGE, REPOSITORY = "front", "edge", "repository"
 KEEP_THE_LIST = frozenset({"patroni", "patroni-watched"})  # who must confirm a commit follows what the manager sees
 FIXED_LIST = frozenset({"by-hand", "repmgr", "pg-auto-failover"})  # it stays as it is until people change it
 
@@ -175,9 +175,9 @@ class _After:
         return [center for center in centers if any(self.pays(bank, primary) for bank in self.banks_of(center))]
 
     def banks_of(self, center: str) -> list[Node]:
-        """Those that a center's customers come to: through its front where it has one, else its own."""
+        """Those that a center's customers come to: through its front or edge where it has one, else its own."""
         banks = [node for node in self.stands.nodes if node.kind == BANK and self.lives(node)]
-        fronts = [node for node in self.stands.nodes if node.kind == FRONT and node.center == center]
+        fronts = [node for node in self.stands.nodes if node.kind in (FRONT, EDGE) and node.center == center]
         if not fronts:
             return [bank for bank in banks if bank.center == center]
         return [bank for bank in banks if any(self.connected(front, bank) for front in fronts if front.group == bank.group)]
@@ -221,7 +221,10 @@ class _After:
         whole = replace(self, down=frozenset(), cut=frozenset())
         before, now = whole.serving(primary), self.serving(primary)
         if now is None:
-            return Expected(kind="outage", loss="none", why="no bank of an open center reaches the primary until it is healed")
+            why = "no bank of an open center reaches the primary until it is healed"
+            if any(node.kind == EDGE and self.lives(node) for node in self.stands.nodes):
+                why = f"{why}; edges answer small payments by themselves, and refuse the others"
+            return Expected(kind="outage", loss="none", why=why)
         gone = [center for center in whole.all_serving(primary) if center not in self.all_serving(primary)]
         if gone and self.stands.sides:
             return Expected(kind="pause", loss="none", why=f"the door moves the customers of {', '.join(gone)} to the other side")

@@ -14,7 +14,9 @@ from judging.predicted import Prediction, predictions
 from judging.records import DAMAGE
 
 KEYS_SHOWN = 5
-FILE_NAMED = re.compile(r"\b((?:copies/|autopsy/|logs/)?[\w.-]+\.(?:csv\.gz|csv|jsonl|json|log))\b(?: (?:line|seq) (\d+))?")
+FILE_NAMED = re.compile(
+    r"\b((?:copies/|autopsy/|edges/|logs/)?[\w.-]+\.(?:csv\.gz|csv|jsonl|json|log))\b(?: (?:line|seq) (\d+))?"
+)
 FAULT_NAMED = re.compile(r"\b[Ff]ault (\w+)\b|\bRTO of (\w+)\b")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runtime import edges
 from runtime.manager import manager_of
 from runtime.redundancy import replay_gaps
 
@@ -44,6 +45,17 @@ def customers_are_kept_waiting(run: Run) -> tuple[bool, str]:
 def p99_is_back(run: Run) -> tuple[bool, str]:
     """The 99th percentile has been within the service level again for 10 s, by the verdict's rule and code: `p99_back_s`."""
     return run.customers.quick_again(run.last_window)
+
+
+def edges_answer_alone(run: Run) -> tuple[bool, str]:
+    """While the center can't be reached: payments up to the edges' limit are acknowledged, larger ones refused, all at once."""
+    return run.customers.told_apart(int(run.cluster.topology.settings["edge_limit_minor"]))
+
+
+def edges_have_forwarded(run: Run) -> tuple[bool, str]:
+    """Every edge hears the center, and the center has answered to all that edges had authorised by themselves."""
+    left = edges.unforwarded(run.cluster)
+    return not left, "; ".join(left) or "every edge has forwarded all that it had authorised"
 
 
 def load_at_its_height(run: Run) -> tuple[bool, str]:

@@ -132,6 +132,7 @@ class Customers:
         self.events = events
         self.lock = threading.Lock()
         self.recent: deque[tuple[int, int, str]] = deque()  # (done_ns, due_ns, outcome), the last seconds
+        self.amounts: deque[int] = deque()  # of the same payments, minor units
         self.due, self.done, self.acknowledged = array("q"), array("q"), array("b")  # the probe's payments so far
         self.baseline_ns: tuple[int, int] | None = None
         self.damaged: list[tuple[int, int | None]] = []  # from when until when the bank's tables were not to be trusted
@@ -238,17 +239,19 @@ class Customers:
     def take(self, lines: list[str]) -> None:
         with self.lock:
             for line in lines:
-                fields = line.split(",", 6)
-                if len(fields) < 6 or not fields[3].isdigit():
+                fields = line.split(",", 9)
+                if len(fields) < 9 or not fields[3].isdigit():
                     continue
                 done, due, outcome = int(fields[3]), int(fields[1]), fields[5]
                 self.recent.append((done, due, outcome))
+                self.amounts.append(int(fields[8]))
                 self.due.append(due)
                 self.done.append(done)
                 self.acknowledged.append(outcome == ACKNOWLEDGED)
             horizon = time.monotonic_ns() - RECENT_NS
             while self.recent and self.recent[0][0] < horizon:
                 self.recent.popleft()
+                self.amounts.popleft()
 
     def numbers(self) -> Numbers:
         now = time.monotonic_ns()
@@ -265,6 +268,17 @@ class Customers:
             told = [outcome == REFUSED and done - due <= level_ns for done, due, outcome in self.recent]
         seen = f"{sum(told)} of {expected:.0f} payments due in the last {RECENT_NS / SECOND_NS:g} s refused within"
         return all(told) and len(told) >= BASELINE_SHARE_MIN * expected, f"{seen} {self.load.service_level_s:g} s"
+
+    def told_apart(self, limit_minor: int) -> tuple[bool, str]:
+        """Whether, over the last 2 s, payments up to a limit were acknowledged and the others refused, each within the level."""
+        level_ns, expected = self.load.service_level_s * 1e9, RECENT_NS / (self.load.probe_interval_ms * 1e6)
+        with self.lock:
+            told = [(*one, amount <= limit_minor) for one, amount in zip(self.recent, self.amounts, strict=True)]
+        small = [outcome == ACKNOWLEDGED and done - due <= level_ns for done, due, outcome, is_small in told if is_small]
+        large = [outcome == REFUSED and done - due <= level_ns for done, due, outcome, is_small in told if not is_small]
+        seen = f"of {expected:.0f} payments due in the last {RECENT_NS / SECOND_NS:g} s, within {self.load.service_level_s:g} s:"
+        seen += f" {sum(small)} of {len(small)} up to {limit_minor} acknowledged, {sum(large)} of {len(large)} above it refused"
+        return all(small) and all(large) and bool(small and large) and len(told) >= BASELINE_SHARE_MIN * expected, seen
 
     # --- Whether service is back, by the verdict's own rule -----------------------------------------------------------
     def service(self) -> Service | None:

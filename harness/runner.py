@@ -49,7 +49,7 @@ from judging.evidence import (
 from judging.judge import EXIT_CODES, Verdict
 from judging.measure import BASELINE_SHARE_MIN
 from judging.outage import SECOND_NS
-from runtime import engine, images, startup
+from runtime import edges, engine, images, startup
 from runtime.cluster import Cluster, ClusterError
 from runtime.database import wait_for
 from runtime.manager import check_managers
@@ -353,6 +353,7 @@ def read_back(cluster: Cluster, directory: Path, plan: Plan, events: EventLog, v
     events.write("phase", "phase: readback", name="readback")
     view.phase("reading every copy back", CAUGHT_UP_WITHIN_S)
     with door_closed(cluster, events):
+        read_edges(cluster, directory, plan, events)
         compare_copies(cluster, directory, plan.run_id, events)
 
 
@@ -369,6 +370,30 @@ def door_closed(cluster: Cluster, events: EventLog) -> Iterator[None]:
             cluster.open_door_to(was_open)
         except (OSError, ClusterError) as error:  # all is read: it only matters to who keeps the topology
             events.write("door", f"the front door stays closed: {brief(error)}", source="door", closed=was_open)
+
+
+def read_edges(cluster: Cluster, directory: Path, plan: Plan, events: EventLog) -> None:
+    """What each edge has authorised in this run, once all is forwarded: what isn't by then is told, and is lost."""
+    names = edges.edges(cluster)
+    if not names:
+        return
+    try:
+        wait_for(lambda: not edges.unforwarded(cluster), within_s=CAUGHT_UP_WITHIN_S, what="edges to have forwarded all")
+        gap = ""
+    except TimeoutError as error:
+        gap = str(error)
+    events.write("forwarded", gap or "every edge has forwarded what it had authorised", gap=gap)
+    (directory / "edges").mkdir(exist_ok=True)
+    for node in names:
+        try:
+            rows, state = edges.read_store(cluster, node, since=plan.clock.wall), edges.edge_state(cluster, node)
+        except (ClusterError, *engine.REFUSALS) as error:  # an edge without its file makes the run INVALID
+            events.write("edge_missing", f"the store of {node} could not be read: {brief(error)}", node=node)
+            continue
+        csv_gz(directory / "edges" / f"{node}.csv.gz", rows)
+        count = rows.count(b"\n") - 1
+        text = f"{node} has authorised {count} payments by itself"
+        events.write("edge_store", text, node=node, payments=count, synchronous=state.synchronous)
 
 
 def compare_copies(cluster: Cluster, directory: Path, run_id: str, events: EventLog) -> None:

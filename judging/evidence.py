@@ -51,6 +51,7 @@ SAMPLE_COLUMNS = (
     "replication", "error",
 )  # fmt: skip
 READ_COLUMNS = ("key", "sent_ns", "done_ns", "status")
+EDGE_COLUMNS = ("key", "debit", "credit", "amount_minor", "authorised_at", "forwarded_at", "status")
 WITNESS_COLUMNS = ("from_ns", "to_ns", "kind", "core", "late_ns", "data")
 COPY_COLUMNS = {
     "payments": ("key", "debit", "credit", "amount_minor", "committed_at"),
@@ -487,6 +488,11 @@ class Evidence:
     def autopsy(self, node: str) -> pd.DataFrame | None:
         name = f"autopsy/{node}.payments.csv.gz"
         return self._copy_frame(name, COPY_COLUMNS["payments"]) if self.path(name).is_file() else None
+
+    def edge(self, node: str) -> pd.DataFrame:
+        """What an edge had authorised by itself, one row a payment, in the order of keys; times are text."""
+        types = dict.fromkeys(EDGE_COLUMNS, "str") | {"amount_minor": "int64", "status": "Int64"}
+        return self._frame(f"edges/{node}.csv.gz", EDGE_COLUMNS, types)
 
     def logs(self) -> dict[str, Path]:
         """Server logs by container name."""

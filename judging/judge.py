@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from judging.edges import EdgeFigures
 from judging.evidence import Model, Plan, Targets
 from judging.intervals import Interval
 from judging.measure import DamageMeasurement, EpisodeMeasurement, FaultMeasurement, Measurement, Phases
@@ -45,6 +46,7 @@ class Measured(Model):
     full_redundancy_s: float | None
     intervals: dict[str, Interval | None] | None = None  # version 2
     p99_back_s: float | None = Field(default=None, exclude_if=lambda value: value is None)  # version 2, where it has a target
+    edges: EdgeFigures | None = Field(default=None, exclude_if=lambda value: value is None)  # where the plan has edges
 
 
 class VerdictFault(Model):

@@ -176,6 +176,12 @@ class Autopsy(Shape):
     end_lsn: int | None
 
 
+class EdgeStore(Shape):
+    node: str
+    payments: int
+    synchronous: int
+
+
 class DoorLog(Shape):
     payments: int
     dropped: int | None
@@ -224,6 +230,7 @@ KINDS: dict[str, type[Shape]] = {
     "expected_copies": ExpectedCopies,
     "exempt_keys": ExemptKeys,
     "autopsy": Autopsy,
+    "edge_store": EdgeStore,
     "door_log": DoorLog,
     "lines": Lines,
     "by_hand": ByHand,

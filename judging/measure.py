@@ -10,11 +10,12 @@ from itertools import pairwise
 import numpy as np
 from pydantic import Field
 
-from judging import intervals, outage_v1
+from judging import edges, intervals, outage_v1
 from judging.awaited import Missed, missed
 from judging.books import Books, audit
 from judging.crosschecks import hold_against_each_other
 from judging.damage import acknowledged_in, answered_in, damages
+from judging.edges import EdgeFigures
 from judging.evidence import Evidence, Model
 from judging.host import Host, read_host, words
 from judging.injections import Injection, injections
@@ -173,6 +174,7 @@ class Measurement(Model):
     unprotected_acknowledged: int | None
     protection_unknown_s: float | None
     availability: float | None
+    edges: EdgeFigures | None = None  # None: no edges, or no record of what they did
     copies: list[CopyMeasurement]
     authority: str | None
     first_payment_s: float | None
@@ -196,6 +198,7 @@ def measure(evidence: Evidence) -> Measurement:
     host = read_host(records) if records.version > 1 else None
     if host is not None:
         books.breaches += two_at_once(records, books.lost_keys or [])
+        books.breaches += edges.breaches(records, books.authority)
         hold_against_each_other(records)
     faults = _measure_faults(records, service, host, injected) if service is not None else []
     faults = [fault.model_copy(update={"damage": _damage(records, books, fault.id)}) for fault in faults]
@@ -237,6 +240,7 @@ def measure(evidence: Evidence) -> Measurement:
         unprotected_acknowledged=None if protection is None else protection.unprotected_acknowledged,
         protection_unknown_s=None if protection is None else seconds_up(protection.unknown_ns),
         availability=_availability(service, injected),
+        edges=edges.figures(records, injected) if host is not None else None,
         copies=[CopyMeasurement(**asdict(copy)) for copy in books.copies],
         authority=books.authority,
         first_payment_s=ready.first_payment_s,

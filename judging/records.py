@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import numpy as np
@@ -46,6 +47,7 @@ T = TypeVar("T")
 DAMAGE = (EvidenceError, OSError, EOFError, zlib.error, ValueError, OverflowError, TypeError, KeyError)
 ACKNOWLEDGED_STATUS = (200, 201)
 REFUSED_STATUS = (409, 422, 503)
+EDGE = "edge"  # a kind of node that authorises by itself
 
 
 class Data(BaseModel):
@@ -224,6 +226,12 @@ class ExemptKeys(Data):
     ready: Keys
 
 
+class EdgeStore(Data):
+    node: str
+    payments: int
+    synchronous: int
+
+
 class DoorLog(Data):
     payments: int
     dropped: int | None = None
@@ -258,6 +266,7 @@ class Records:
     witness: pd.DataFrame | None = None  # None without a doubt: the plan promises none
     witness_count: WitnessCount | None = None
     reads: pd.DataFrame | None = None  # None without a doubt: the plan promises none
+    edges: dict[str, pd.DataFrame] = field(default_factory=dict)  # by edge: what it had authorised
 
     @property
     def version(self) -> int:
@@ -376,7 +385,7 @@ def _figures_come_from(evidence: Evidence) -> list[str]:
     whole = ["plan.json", "events.jsonl", "probe.csv", "probe.json", "ledger.csv", "ledger.json", "samples.csv"]
     if evidence.plan.evidence_version > 1:
         whole += ["witness.csv", "witness.json", "logs/door.log", *(["reads.csv"] if "reads" in evidence.plan.records else [])]
-    folders = [p for folder in ("copies", "autopsy") for p in evidence.path(folder).glob("*.csv.gz")]
+    folders = [p for folder in ("copies", "autopsy", "edges") for p in evidence.path(folder).glob("*.csv.gz")]
     names = whole + sorted(p.relative_to(evidence.directory).as_posix() for p in folders)
     return [name for name in names if name not in UNSEALED and evidence.path(name).is_file()]
 
@@ -418,6 +427,42 @@ def _check_version_2(records: Records) -> None:
     if records.promised("reads"):
         records.reads = attempt(records.evidence, "reads.csv", lambda: _reads(records.evidence.reads), records.doubts)
         _check_reads(records)
+    _check_edges(records)
+
+
+def _check_edges(records: Records) -> None:
+    """Each edge of the plan has its record, which holds as many payments as the harness counted when it read it."""
+    told = [data for _, data in records.of("edge_store", EdgeStore)]
+    for node, (_, kind) in topology_centers(records.plan).items():
+        if kind != EDGE:
+            continue
+        counts = [data.payments for data in told if data.node == node]
+        name = f"edges/{node}.csv.gz"
+        frame = attempt(records.evidence, name, lambda node=node: _edge(records.evidence.edge(node)), records.doubts)  # type: ignore[misc]
+        if frame is None:
+            continue
+        records.edges[node] = frame
+        if counts != [len(frame)]:
+            records.doubt(f"{name}: expected one event of {node}'s store with {len(frame)} payments, seen {counts or 'none'}.")
+
+
+def _edge(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows, if they are what the page says: in byte order, each key once, an answer with its time."""
+    keys = [str(key).encode() for key in frame["key"]]
+    if any(one >= after for one, after in pairwise(keys)) or not all(keys):
+        raise ValueError("its rows are not sorted, or a key stands there twice")
+    if (frame["amount_minor"] <= 0).any():
+        raise ValueError("an amount is not above 0")
+    settled = frame["status"].notna().to_numpy()
+    if ((frame["forwarded_at"] != "").to_numpy() != settled).any():
+        raise ValueError("an answer of the center without its time, or a time without an answer")
+    if not frame["status"][settled].isin((*ACKNOWLEDGED_STATUS, 409, 422)).all():
+        raise ValueError("the center answered what is no answer to a payment")
+    for name in ("authorised_at", "forwarded_at"):
+        for text in frame[name][settled] if name == "forwarded_at" else frame[name]:
+            if datetime.fromisoformat(text).tzinfo is None:
+                raise ValueError(f"{name} {text!r} is no RFC 3339 time")
+    return frame
 
 
 def _check_kinds(records: Records) -> None:

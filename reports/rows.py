@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from judging.edges import EdgeFigures
 from judging.judge import Verdict
 from judging.measure import Measurement
 from judging.sentence import seconds, what_happened
@@ -117,8 +118,25 @@ def figure_rows(sources: Sources, measurement: Measurement, verdict: Verdict, wo
         figures += [
             _Figure("p99_back_s", measurement.p99_back_s, targets.p99_back_s, seconds, by_probe, "probe.csv, events.jsonl")
         ]
+    if measurement.edges is not None:
+        figures += _at_edges(measurement.edges, by_probe, one)
     intervals: dict[str, Interval | None] = getattr(verdict.measured, "intervals", None) or {}  # version 1 has none
     return [_figure_row(replace(f, interval=intervals.get(f.key)), targets.basis, words) for f in figures]
+
+
+def _at_edges(seen: EdgeFigures, by_probe: str, one: str) -> list[_Figure]:
+    """What customers had of edges that authorise by themselves."""
+    source = "edges/, probe.csv, ledger.csv"
+    return [
+        _Figure("edge_authorised", seen.authorised, None, _count, one, source),
+        _Figure("edge_elsewhere", seen.elsewhere, None, _count, one, source),
+        _Figure("edge_latency_p50_s", seen.latency_p50_s, None, seconds, by_probe, source),
+        _Figure("edge_latency_p99_s", seen.latency_p99_s, None, seconds, by_probe, source),
+        _Figure("edge_refused", seen.refused, None, _count, one, source),
+        _Figure("edge_refused_p99_s", seen.refused_p99_s, None, seconds, by_probe, source),
+        _Figure("edge_small_refused", seen.small_refused, None, _count, one, source),
+        _Figure("edge_forwarded_s", seen.forwarded_s, None, seconds, by_probe, "edges/, events.jsonl"),
+    ]
 
 
 def _figure_row(figure: _Figure, basis: dict[str, str], words: Words) -> FigureRow:

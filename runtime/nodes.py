@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runtime.addresses import DOOR, Addresses
 from runtime.manager import UPSTREAM_PORT, Program, manager_of
-from topologies.kinds import BALANCER, BANK, DATABASE, FRONT, KINDS
+from topologies.kinds import BALANCER, BANK, DATABASE, EDGE, FRONT, KINDS
 from topologies.model import Center, Group, Node, Topology
 
 DOOR_COMMAND_PORT = 9999
@@ -26,6 +26,8 @@ def program(addresses: Addresses, node: Node) -> Program:
         return Program(("bank",), environment)
     if node.kind == FRONT:
         return Program(("haproxy",), {"CONFIG": front(topology, node)})
+    if node.kind == EDGE:
+        return edge(topology, node)
     return manager_of(topology.group(node.group)).program(addresses, node)
 
 
@@ -39,8 +41,27 @@ def bank_of(center: Center) -> str:
 
 
 def entry_of(center: Center) -> Node:
-    """Who takes customers in a center: its front, or its bank where it has none."""
-    return min((n for n in center.nodes if n.kind in (FRONT, BANK)), key=lambda n: n.kind == BANK)
+    """Who takes customers in a center: its front or edge, or its bank where it has none."""
+    return min((n for n in center.nodes if n.kind in (FRONT, EDGE, BANK)), key=lambda n: n.kind == BANK)
+
+
+def edge(topology: Topology, node: Node) -> Program:
+    """Passes customers on to the bank of its group, and knows the other edges, which it has a link to."""
+    s, port, home = topology.settings, KINDS[EDGE].port, topology.center_of(node.name).name
+    near = {link.target for link in topology.links_of(home)}
+    peers = [n.name for n in topology.members(node.group, EDGE) if topology.center_of(n.name).name in near - {home}]
+    return Program(
+        ("edge",),
+        {
+            "EDGE": home,
+            "CENTER": f"{topology.members(node.group, BANK)[0].name}:{KINDS[BANK].port}",
+            "PEERS": ",".join(f"{name}:{port}" for name in peers),
+            "LIMIT_MINOR": str(s["edge_limit_minor"]),
+            "ACCOUNT_LIMIT_MINOR": str(s["edge_account_limit_minor"]),
+            "PATIENCE_MS": str(s["edge_patience_ms"]),
+        },
+        volume=KINDS[EDGE].state,
+    )
 
 
 BALANCER_HEAD = """\

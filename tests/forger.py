@@ -264,6 +264,9 @@ class Forger:
             name = f"autopsy/{event['data']['node']}.payments.csv.gz"
             if name in self._tables:
                 event["data"]["payments"] = len(self._tables[name])
+        for event in self.kind("edge_store"):
+            if (name := f"edges/{event['data']['node']}.csv.gz") in self._tables:
+                event["data"]["payments"] = len(self._tables[name])
         for event in self.kind("door_log"):
             event["data"]["payments"] = sum("pay key=" in line for line in self.log("door"))
 

@@ -20,6 +20,7 @@ from harness.runner import INTERRUPTED_EXIT, Options, Result, run_drill
 from judging.evidence import Load, Targets
 from runtime import engine
 from runtime.cluster import Cluster
+from topologies.model import Topology
 from topologies.two_region_three_center import two_region_three_center
 
 TARGETS = Targets(rto_s=60, rpo_s=0, lost_transactions=0)
@@ -32,12 +33,13 @@ def perform(
     sabotage: Callable[[Cluster], None] | None = None,
     load: Load | None = None,
     targets: Targets = TARGETS,
+    topology: Callable[..., Topology] = two_region_three_center,
 ) -> Result:
     """Run a drill that exists in this test only."""
     drill = Drill(
         name="test-drill",
         claim="A drill of the tests.",
-        topology=two_region_three_center,
+        topology=topology,
         load=load or payments(baseline_s=3),
         targets=targets,
         body=body,

@@ -24,6 +24,7 @@ from typing import Any, Literal, Protocol
 
 from judging.evidence import (
     COPY_COLUMNS,
+    EDGE_COLUMNS,
     EVIDENCE_VERSION,
     PAYMENT_COLUMNS,
     READ_COLUMNS,
@@ -58,6 +59,8 @@ LSN_PER_S = 60_000
 POSTGRES = ("dc1-a", "dc1-b", "dc2-a", "dc2-b", "dc3-a")
 NODES = (*POSTGRES, *(f"{c}-{n}" for c in ("dc1", "dc2", "dc3") for n in ("etcd", "haproxy", "bank")), "dc3-store")
 REGION_A = tuple(f"{c}-{n}" for c in ("dc1", "dc2") for n in ("a", "b", "etcd", "haproxy", "bank"))
+EDGES = ("edge-1-edge", "edge-2-edge")
+EDGE_LIMIT_MINOR = 800
 LATEST = 7  # the number of the payment that the probe sent latest of all
 CORES = 2
 SURGE_TIMES = 4
@@ -174,11 +177,16 @@ class Scenario:
     service_level_s: float = 1.0
     records: tuple[Literal["durability", "reads"], ...] = ("durability", "reads")  # runs of before have none
     asked: Mapping[str, Any] = field(default_factory=dict)  # of the load, what not every plan has: workers, shape, rate_min
+    edges: bool = False  # two edges take customers, and authorise small payments by themselves while there is an outage
     stale: int = 0  # of the reads between the payments, the first ones after the fault that don't find a payment that stands
 
     @property
     def run_id(self) -> str:
         return f"{self.drill}-20260115T020000Z"
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return (*NODES, *(EDGES if self.edges else ()))
 
     @property
     def lost_span_s(self) -> float:
@@ -218,6 +226,9 @@ def write_run(directory: Path, scenario: Scenario | None = None) -> Path:
     payments = Payments(story)
     _write_payments(directory, story, payments)
     _write_copies(directory, story, payments)
+    for node in EDGES if story.edges else ():
+        (directory / "edges").mkdir(exist_ok=True)
+        _gzip(directory / "edges" / f"{node}.csv.gz", csv_text(EDGE_COLUMNS, payments.of_edge(node)))
     write_atomically(directory / "samples.csv", csv_text(SAMPLE_COLUMNS, _samples(story)))
     _write_events(directory, story, payments)
     _write_logs(directory, story, payments)
@@ -292,6 +303,9 @@ def _plan(story: Scenario) -> Plan:
         }
         for center in nodes
     ]
+    for node in EDGES if story.edges else ():
+        of_it = [{"name": node, "kind": "edge", "group": "region-a"}]
+        centers.append({"name": node.removesuffix("-edge"), "region": node, "nodes": of_it})
     far = {frozenset(("dc1", "dc2")): 1.0}
     links = [
         {"source": a, "target": b, "latency_ms": far.get(frozenset((a, b)), 15.0), "bandwidth_kbps": None}
@@ -312,7 +326,8 @@ def _plan(story: Scenario) -> Plan:
             **({} if story.version == 1 else {"groups": GROUPS}),
             "service": "http://127.0.0.1:8080",
             "settings": {"lease_s": 10, "loop_wait_s": 2, "synchronous_mode": "quorum"}
-            | ({} if story.version == 1 else {"wal_sender_timeout_s": 3, "synchronous": "strict"}),
+            | ({} if story.version == 1 else {"wal_sender_timeout_s": 3, "synchronous": "strict"})
+            | ({"edge_limit_minor": EDGE_LIMIT_MINOR} if story.edges else {}),
         },
         targets=story.targets,
         load=_load(story),
@@ -387,6 +402,8 @@ class Row:
     amount_minor: int
     error: str = ""
     committed_ns: int | None = None  # None: when it was done
+    edge: str | None = None  # who authorised it by itself
+    authorised_ns: int = 0
 
     def cells(self) -> tuple[object, ...]:
         return tuple("" if (v := getattr(self, c)) is None else v for c in PAYMENT_COLUMNS)
@@ -424,7 +441,10 @@ class Payments:
             self._as_in_version_2(row, source, number)
         for start, end, late in self.outages:
             if row.done_ns > start and row.due_ns < end:
-                self._suffer(row, start, end, late)
+                if self.story.edges:
+                    self._at_an_edge(row, end)
+                else:
+                    self._suffer(row, start, end, late)
                 if self.story.version > 1:
                     break  # what has failed can't fail again
         if row.due_ns < ns(BASELINE_ENDS_S) and self.dice.random() > self.story.baseline_share:
@@ -450,6 +470,30 @@ class Payments:
         else:
             row.key, row.debit, row.credit, row.amount_minor = self.drawn.of_customer(number)
             row.due_ns = row.sent_ns
+
+    def _at_an_edge(self, row: Row, end: int) -> None:
+        """Small payments are authorised there, and forwarded when the outage is over; others are refused."""
+        if row.amount_minor > EDGE_LIMIT_MINOR:
+            row.status, row.outcome = 503, "refused"
+            return
+        row.edge, row.authorised_ns = EDGES[len(row.key + row.debit) % 2 if row.amount_minor % 2 else 0], row.done_ns - 400_000
+        row.committed_ns = end + 300_000_000 + (row.due_ns - ns(LOAD_STARTS_S)) // 50
+
+    def of_edge(self, node: str) -> list[list[object]]:
+        """The rows of an edge's store."""
+        theirs = sorted((row for row in [*self.probe, *self.locust] if row.edge == node), key=lambda row: row.key.encode())
+        return [
+            [
+                row.key,
+                row.debit,
+                row.credit,
+                row.amount_minor,
+                wall(row.authorised_ns),
+                wall((row.committed_ns or 0) + 1_000_000),
+                201,
+            ]
+            for row in theirs
+        ]
 
     def _suffer(self, row: Row, start: int, end: int, late: bool) -> None:
         if late:
@@ -478,7 +522,7 @@ class Payments:
         ]
         stands = [r for r in rows if (r.outcome == "acknowledged" and r.key not in gone) or r.key in kept]
         if self.story.version > 1:
-            for row in rows:  # before it was acknowledged; in flight, when no answer came
+            for row in (row for row in rows if row.edge is None):  # before it was acknowledged; in flight, when no answer came
                 row.committed_ns = max(row.sent_ns, row.done_ns - 1_000_000)
                 if row.outcome == "unknown":
                     row.committed_ns = max(row.sent_ns, min(row.sent_ns + 1_000_000, begins))
@@ -777,7 +821,7 @@ def _write_events(directory: Path, story: Scenario, payments: Payments) -> None:
     for number, fault in enumerate(story.faults, 1):
         if number > 1 and story.version > 1:
             tell(fault.at_s - 0.04, "phase", "The fault.", name="fault")
-        _tell_fault(tell, f"f{number}", fault, story.version)
+        _tell_fault(tell, f"f{number}", fault, story)
     last = story.faults[-1] if story.faults else None
     for at_s, (condition, within_s, reached, waited_s) in _awaited(story):
         tell(at_s, "until", f"{condition}: {'reached' if reached else 'not reached'} after {waited_s} s.",
@@ -824,6 +868,16 @@ def _tell_version_2(tell: Callable[..., None], story: Scenario, payments: Paymen
         tell(
             15.3 + n / 100, "durability", f"{node} syncs what it commits.", "databases", node=node, settings=DURABLE, overrides=[]
         )
+    for node in EDGES if story.edges else ():
+        count_of = len(payments.of_edge(node))
+        tell(
+            story.ends_s + 3.55,
+            "edge_store",
+            f"{node} authorised {count_of} payments.",
+            node=node,
+            payments=count_of,
+            synchronous=2,
+        )
     tell(story.ends_s + 8.2, "door_log", "The front door logged every payment.", "door",
          payments=len(payments.probe) + len(payments.locust), dropped=0)  # fmt: skip
 
@@ -834,8 +888,8 @@ def exempt(keys: Iterable[str], prefix: str) -> dict[str, Any]:
     return {"count": len(found), "sha256": sha256_of_bytes("\n".join(found).encode())}
 
 
-def _tell_fault(tell: Callable[..., None], fault_id: str, fault: FaultStory, version: int) -> None:
-    at = fault.at_s
+def _tell_fault(tell: Callable[..., None], fault_id: str, fault: FaultStory, story: Scenario) -> None:
+    at, version = fault.at_s, story.version
     tell(at - 0.03, "intent", f"{fault.name} of {fault.target} is about to be injected.", id=fault_id, name=fault.name,
          target=fault.target, args=_arguments(fault.name, fault.target) if version > 1 else {},
          effect={"down": list(fault.down), "cut": list(fault.cut if version == 1 else _cut(fault))}
@@ -847,7 +901,7 @@ def _tell_fault(tell: Callable[..., None], fault_id: str, fault: FaultStory, ver
          id=fault_id, before_ns=ns(at), after_ns=ns(at + fault.inject_s))  # fmt: skip
     if fault.proved is not None:
         tell(at + fault.inject_s + 0.8, "proof", f"{fault.name} is {'proved' if fault.proved else 'not proved'}.",
-             id=fault_id, proved=fault.proved, checks=_checks(fault, version))  # fmt: skip
+             id=fault_id, proved=fault.proved, checks=_checks(fault, story))  # fmt: skip
         lost = (fault.target,) if version == 1 else _lost_centers(fault)
         tell(at + fault.inject_s + 0.9, "reach", "Center to center, during the fault.",
              moment="during", cells=_cells(lost))  # fmt: skip
@@ -925,14 +979,14 @@ def _victim(subject: str, fault: FaultStory) -> dict[str, Any]:
     return {"subject": subject, "side": "victim", "expected": expected, "seen": seen, "ok": happened}
 
 
-def _checks(fault: FaultStory, version: int) -> list[dict[str, Any]]:
+def _checks(fault: FaultStory, story: Scenario) -> list[dict[str, Any]]:
     victims = [*fault.down, *fault.cut] or [fault.target]
     checks: list[dict[str, Any]] = [
         {"subject": v, "side": "victim", "expected": "no answer", "seen": "no answer" if fault.proved else "answers",
          "ok": bool(fault.proved)}
         for v in victims
     ]  # fmt: skip
-    if version > 1:
+    if story.version > 1:
         moved = [fault.new, fault.old] if fault.name == "PlannedSwitchover" else []
         checks = [_victim(v, fault) for v in moved or [*fault.down, *_cut(fault)] or [fault.target] if not fault.damaged]
         of = f"of 4211 rows of before transaction {fault.xid}"
@@ -943,7 +997,7 @@ def _checks(fault: FaultStory, version: int) -> list[dict[str, Any]]:
         ]  # fmt: skip
     return checks + [
         {"subject": n, "side": "bystander", "expected": "answers", "seen": "answers", "ok": True}
-        for n in NODES
+        for n in story.nodes
         if n not in fault.down
     ]
 
@@ -951,7 +1005,7 @@ def _checks(fault: FaultStory, version: int) -> list[dict[str, Any]]:
 def _write_logs(directory: Path, story: Scenario, payments: Payments) -> None:
     lines: dict[str, list[tuple[float, str]]] = {}
     some = (*POSTGRES, "dc1-etcd", "dc2-etcd", "dc3-etcd", "dc1-haproxy", "dc2-haproxy", "dc1-bank", "dc2-bank")
-    for node in some if story.version == 1 else NODES:
+    for node in some if story.version == 1 else story.nodes:
         lines[node] = [(3.0, "starting"), (11.5, "ready")]
     for f in (f for f in story.faults if f.injected and f.moves):
         at = f.at_s
@@ -1148,6 +1202,7 @@ SCENARIOS: dict[str, Scenario] = {
         ends_s=72, unknown_committed=0, targets=Targets(rto_s=40, rpo_s=13),
         until=(("service_restored", 60, True, 10.0), ("replicas_caught_up", 180, True, 6.4)),
         sync_after='2 ("dc1-b","dc2-a")'),
+    "edges": Scenario(edges=True),
     "missing-copy": Scenario(missing_copies=("dc2-b",)),
     "interrupted": Scenario(interrupted="SIGINT"),
 }  # fmt: skip

@@ -25,6 +25,7 @@ from runtime.manager import manager_of, managers
 from tests.synthetic import SCENARIOS, Scenario, reseal, write_run
 from tests.test_forgeries import light
 from topologies import kinds
+from topologies.edge_and_center import edge_and_center
 from topologies.hybrid_cloud import hybrid_cloud
 from topologies.model import Center, Door, Group, Link, Node, Topology
 from topologies.single_center import single_center
@@ -108,7 +109,8 @@ def city(*, count: int = 1, mode: str = "plain", witness: bool = True, banks: st
 
 def test_the_kinds_of_node_and_the_managers_are_those_that_there_are() -> None:
     ours = {
-        getattr(expected, name) for name in ("DATABASE", "STORE", "BALANCER", "BANK", "WATCHER", "MONITOR", "FRONT", "REPOSITORY")
+        getattr(expected, name)
+        for name in ("DATABASE", "STORE", "BALANCER", "BANK", "WATCHER", "MONITOR", "FRONT", "EDGE", "REPOSITORY")
     }
     assert ours == set(kinds.KINDS)
     assert managers().keys() == expected.KEEP_THE_LIST | expected.FIXED_LIST
@@ -255,6 +257,15 @@ def test_fronts_without_a_bank_of_their_own() -> None:
     assert seen(found, "LinkBlackholed", "public-1->private") == "pause"
     assert seen(found, "NodeKilled", "bank in the primary's center") == "outage"
     assert seen(found, "NodeKilled", "front elsewhere") == "pause"
+
+
+def test_edges_answer_what_is_small_and_no_more() -> None:
+    found = mapped(edge_and_center())
+    assert seen(found, "CenterIsolated", "center (primary)") == "outage"
+    assert seen(found, "CenterIsolated", "edge-1") == "pause"
+    assert seen(found, "NodeKilled", "edge elsewhere") == "pause"
+    assert seen(found, "LinkBlackholed", "edge-1<->edge-2") == "unnoticed"
+    assert "edges answer small payments by themselves" in cell(found, "CenterIsolated", "center (primary)").expected.why
 
 
 def test_what_is_kept_in_another_center_is_restored() -> None:
@@ -636,7 +647,10 @@ def test_both_commands_answer_where_nothing_was_run(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["one-center"], "no topology 'one-center': there are active-active-city, hybrid-cloud, single-center, three-vendors"),
+        (
+            ["one-center"],
+            "no topology 'one-center': there are active-active-city, edge-and-center, hybrid-cloud, single-center, three-vendors",
+        ),
         (["--set", "red=1"], "no setting 'red'"),
         (["--set", "ttl_s"], "expected NAME=VALUE"),
         (["--set", "manager=pacemaker"], "pacemaker"),

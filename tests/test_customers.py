@@ -49,7 +49,7 @@ class Replay:
         self.now_ns = t_ns
         due = int(np.searchsorted(self.probe["done_ns"].to_numpy(), t_ns, side="right"))
         rows = self.probe.iloc[self.told : due]
-        self.customers.take([f"k,{r.due_ns},{r.due_ns},{r.done_ns},,{r.outcome},rest" for r in rows.itertuples()])
+        self.customers.take([f"k,{r.due_ns},{r.due_ns},{r.done_ns},,{r.outcome},a,b,1," for r in rows.itertuples()])
         self.told = due
 
     def sealed(self, end_ns: int) -> Service:

@@ -58,7 +58,7 @@ def test_a_front_needs_a_bank_and_a_door_an_entry() -> None:
     ):
         replace(TOPOLOGY, centers=(bare, *TOPOLOGY.centers[1:]))
     empty = replace(TOPOLOGY.centers[1], nodes=(Node("public-1-keeper", "etcd", "core"),))
-    with pytest.raises(ValueError, match="the door leads to public-1: expected a bank or a front there; seen none"):
+    with pytest.raises(ValueError, match="the door leads to public-1: expected a bank, a front or an edge there; seen none"):
         replace(TOPOLOGY, centers=(TOPOLOGY.centers[0], empty, *TOPOLOGY.centers[2:]))
     assert Door(("a",)).to_json() == {"centers": ["a"], "closed": []}  # as it was before there was anything else
     assert len(TOPOLOGY.nodes(FRONT)) == 3

@@ -104,6 +104,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "expected_copies": {"nodes": ["dc1-a"]},
     "exempt_keys": {"observers": KEYS, "ready": KEYS},
     "autopsy": {"node": "dc1-a", "payments": 1, "end_lsn": None},
+    "edge_store": {"node": "edge-1-edge", "payments": 1, "synchronous": 2},
     "door_log": {"payments": 1, "dropped": None},
     "lines": {"lines": []},
     "by_hand": {"act": "intent"},

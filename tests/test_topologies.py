@@ -101,7 +101,7 @@ def with_node(node: Node) -> Topology:
         ),
         (
             lambda: with_node(Node("x", "oracle", "all")),
-            "node x: expected a kind of etcd, monitor, repository, postgres, watcher, bank, front, haproxy; seen 'oracle'",
+            "node x: expected a kind of etcd, monitor, repository, postgres, watcher, bank, front, edge, haproxy; seen 'oracle'",
         ),
         (lambda: with_node(Node("x", DATABASE, "none")), "node x: expected a group of all; seen 'none'"),
         (lambda: changed(centers=linked(2).centers[:1] * 2), "center city-0 stands twice"),
@@ -132,7 +132,7 @@ def with_node(node: Node) -> Topology:
         (lambda: with_node(Node("link-x", DATABASE, "all")), "node 'link-x': expected another name"),
         (
             lambda: without(BANK, "door"),
-            "can be asked over HTTP (etcd or watcher or bank or front) beside its databases; seen haproxy, postgres",
+            "can be asked over HTTP (etcd or watcher or bank or front or edge) beside its databases; seen haproxy, postgres",
         ),
         (
             lambda: changed(centers=(linked(2).centers[0], replace(linked(2).centers[1], nodes=())), door=Door(("city-0",))),
@@ -163,7 +163,7 @@ def test_one_bank_has_one_primary_side() -> None:
 def test_a_center_without_a_bank_is_no_place_for_customers() -> None:
     first, second = with_node(Node("keeper", STORE, "all")).centers[::-1]
     bare = replace(second, nodes=tuple(n for n in second.nodes if n.kind != BANK))
-    with pytest.raises(ValueError, match="the door leads to city-0: expected a bank or a front there; seen none"):
+    with pytest.raises(ValueError, match="the door leads to city-0: expected a bank, a front or an edge there; seen none"):
         changed(centers=(first, bare))
 
 

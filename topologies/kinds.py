@@ -7,6 +7,7 @@ from dataclasses import dataclass
 DATA_DIRECTORY = "/var/lib/postgresql/data"
 DATABASE, STORE, BALANCER, BANK, WATCHER, MONITOR = "postgres", "etcd", "haproxy", "bank", "watcher", "monitor"
 FRONT = "front"  # takes customers in a center that has no bank, and passes them on to one elsewhere
+EDGE = "edge"  # takes customers far from its group's bank, and authorises small payments by itself while it is cut off
 REPOSITORY = "repository"  # keeps backups and the log that was archived since, by SFTP
 BACKUPS = "/var/lib/pgbackrest"
 LINKS_START = 30  # after the stores and a center's first database, which the rest waits for
@@ -41,6 +42,7 @@ KINDS = {
         Kind(WATCHER, port=8009, start=45, asked="/", says=(200, 503)),
         Kind(BANK, port=8080, start=50, asked="/ready", says=(200, 503)),
         Kind(FRONT, port=8080, start=55, asked="/ready", says=(200, 503)),
+        Kind(EDGE, port=8080, start=55, state="/var/lib/edge", asked="/ready"),
         Kind(BALANCER, port=5432, start=60),
     )
 }

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from topologies.kinds import BALANCER, BANK, DATABASE, FRONT, KINDS
+from topologies.kinds import BALANCER, BANK, DATABASE, EDGE, FRONT, KINDS
 
 DOOR, LINK = "door", "link-"
 BANDWIDTH_KBPS = range(64, 1_000_001)  # below, one packet takes a fifth of a second; above, the proxy is narrower than the line
@@ -226,12 +226,11 @@ def _contradictions(topology: Topology) -> Iterator[str]:
         seen_there = f"{len(topology.door.centers)} open centers{', and customers dealt in turns' * topology.door.spread}"
         yield f"the door: expected two open centers where each side has customers of its own, or no sides; seen {seen_there}"
     for name in served:
-        if not any(n.kind in (BANK, FRONT) for n in topology.center(name).nodes):
-            yield f"the door leads to {name}: expected a bank or a front there; seen none"
-    fronts = [node for node in nodes if node.kind == FRONT]
-    for front in fronts:
+        if not any(n.kind in (BANK, FRONT, EDGE) for n in topology.center(name).nodes):
+            yield f"the door leads to {name}: expected a bank, a front or an edge there; seen none"
+    for front in (node for node in nodes if node.kind in (FRONT, EDGE)):
         if not any(n.group == front.group for n in topology.nodes(BANK)):
-            yield f"front {front.name}: expected a bank of group {front.group} to pass customers on to; seen none"
+            yield f"{front.kind} {front.name}: expected a bank of group {front.group} to pass customers on to; seen none"
 
 
 def _missing(topology: Topology, center: Center) -> Iterator[str]:

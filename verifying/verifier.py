@@ -140,7 +140,8 @@ COLUMNS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(("due_ns", "sent_ns", "done_ns", "asked_ns", "t_ns", "from_ns", "to_ns"), whole),
     **dict.fromkeys(("amount_minor", "opening_minor", "balance_minor"), whole),
     **dict.fromkeys(("status", "timeline", "flush_lsn", "replay_lsn", "core", "late_ns"), optional(whole)),
-    "committed_at": wall_ns, "ok": bit, "in_recovery": optional(bit), "replication": optional(parse_json), "data": parse_json,
+    "committed_at": wall_ns, "authorised_at": wall_ns, "forwarded_at": optional(wall_ns), "ok": bit,
+    "in_recovery": optional(bit), "replication": optional(parse_json), "data": parse_json,
 }  # fmt: skip
 
 
@@ -273,6 +274,7 @@ EVENTS: dict[str, Any] = {
     "authority": {"node": str}, "expected_copies": {"nodes": [str]},
     "exempt_keys": {"observers": KEYS, "ready": KEYS},
     "autopsy": {"node": str, "payments": int, "end_lsn": (None, int)},
+    "edge_store": {"node": str, "payments": int, "synchronous": int},
     "door_log": {"payments": int, "dropped": (None, int)},
     "lines": {"lines": [LINE]},
     "by_hand": {"act": str},
@@ -317,6 +319,7 @@ class Sample(Sampled):
 Read = namedtuple("Read", "key sent_ns done_ns status")
 Witnessed = namedtuple("Witnessed", "from_ns to_ns kind core late_ns data")
 Stored = namedtuple("Stored", "key debit credit amount_minor committed_at")  # on a copy, or on a dead disk
+Authorised = namedtuple("Authorised", "key debit credit amount_minor authorised_at forwarded_at status")  # by an edge, by itself
 Entry = namedtuple("Entry", "key account amount_minor")
 Account = namedtuple("Account", "id opening_minor balance_minor")
 TABLES = (("payments", Stored, 1), ("entries", Entry, 2), ("accounts", Account, 1))  # of a copy, and by how many columns sorted
@@ -346,6 +349,7 @@ class Run:
         nodes = [(node, center["name"]) for center in self.topology["centers"] for node in center["nodes"]]
         self.center_of: dict[str, str] = {node["name"]: center for node, center in nodes}
         self.databases: list[str] = [node["name"] for node, _ in nodes if node["kind"] == "postgres"]
+        self.edge_nodes: list[str] = [node["name"] for node, _ in nodes if node["kind"] == "edge"]
         self.doubts: list[str] = []
         self.breaches: list[str] = []
         self.undecided: list[str] = []
@@ -363,6 +367,7 @@ class Run:
         self.tables: dict[tuple[str, str], Any] = {}  # rows by node and table of a copy, and the hash of the table as text
         self.hashes: dict[tuple[str, str], str] = {}
         self.dead_disks: dict[str, list[Stored]] = {}
+        self.edges: dict[str, list[Authorised]] = {}  # by edge
         self.logs: dict[str, list[LogLine]] = {}
 
     def read(self, name: str, parse: Callable[..., Any], *arguments: Any) -> Any:
@@ -398,6 +403,11 @@ class Run:
         damaged = self.damage
         rows = [(row, row.acknowledged and damaged.within(row.done_ns, row.done_ns + 1) > 0) for row in self.probe or ()]
         return [row._replace(outcome="in vain") if vain else row for row, vain in rows]
+
+    @cached_property
+    def authorised(self) -> set[str]:
+        """Keys of payments that an edge answered by itself."""
+        return {row.key for rows in self.edges.values() for row in rows}
 
     @cached_property
     def probe_end(self) -> int:
@@ -468,6 +478,18 @@ def reads(data: bytes) -> list[Read]:
     rows: list[Read] = table(data, Read)
     if any(row.done_ns < row.sent_ns for row in rows):
         raise Damaged("a read ended before it was sent")
+    return rows
+
+
+def edge_store(data: bytes) -> list[Authorised]:
+    """ "edges/"."""
+    rows: list[Authorised] = table(data, Authorised, 1)
+    for row in rows:
+        settled = row.status in (200, 201, 409, 422) if row.status is not None else row.forwarded_at is None
+        if not row.key or not settled or (row.status is not None and row.forwarded_at is None) or row.amount_minor <= 0:
+            raise Damaged(f"the row of {row.key!r} is not as the page says")
+    if len({row.key for row in rows}) != len(rows):
+        raise Damaged("a key stands twice")
     return rows
 
 
@@ -542,6 +564,9 @@ def read_all(run: Run) -> None:
         rows = run.read(f"autopsy/{path.name}", table, Stored, 1)
         if rows is not None:
             run.dead_disks[path.name.removesuffix(".payments.csv.gz")] = rows
+    for node in run.edge_nodes:
+        if (rows := run.read(f"edges/{node}.csv.gz", edge_store)) is not None:
+            run.edges[node] = rows
     parsed: dict[str, Any] = {}  # equal tables are parsed once
     for node in sorted(run.expected | ({run.authority} if run.authority else set())):
         for name, kind, sorted_by in TABLES:
@@ -554,6 +579,9 @@ def read_all(run: Run) -> None:
 
 
 # ---- Doubts 1 to 5: "manifest.json" and "events.jsonl" ---------------------------------------------------------------------
+
+
+FOLDERS = ("copies", "autopsy", "edges", "logs")
 
 
 def check_seal(run: Run) -> None:
@@ -574,7 +602,7 @@ def check_seal(run: Run) -> None:
     needed = ["plan.json", "events.jsonl", "probe.csv", "probe.json", "ledger.csv", "ledger.json", "samples.csv", "logs/door.log"]
     needed += ["witness.csv", "witness.json"] if run.plan["witness"] is not None else []
     needed += ["reads.csv"] if "reads" in run.records else []
-    there = [f"{folder}/{file.name}" for folder in ("copies", "autopsy", "logs") for file in (run.path / folder).glob("[!.]*")]
+    there = [f"{folder}/{file.name}" for folder in FOLDERS for file in (run.path / folder).glob("[!.]*")]
     run.doubts += [f"seal: {name} is not in it" for name in sorted({*needed, *there} - sealed.keys())]
     run.doubt_if(any(run.manifest[name] != run.plan[name] for name in ("evidence_version", "run_id")), "seal: of another run")
     by_hand = "by-hand.jsonl" in sealed or (run.path / "by-hand.jsonl").exists()
@@ -821,6 +849,13 @@ def check_autopsies(run: Run) -> None:
         if run.probe is not None and run.locust is not None:
             strangers = sum(row.key not in known and not run.exempt(row.key) for row in rows or ())
             run.doubt_if(strangers, f"autopsy of {node}: {strangers} payments are in no ledger")
+
+
+def check_edges(run: Run) -> None:
+    """2: of each edge the harness counted the payments when it read them."""
+    for node, rows in run.edges.items():
+        counts = [event["payments"] for event in run.of("edge_store") if event["node"] == node]
+        run.doubt_if(counts != [len(rows)], f"edges: {counts} payments of {node} were counted, {len(rows)} are there")
 
 
 # ---- "witness.csv": stalls, host time, excuses -----------------------------------------------------------------------------
@@ -1298,6 +1333,12 @@ def books(run: Run, figures: Data) -> None:
             run.breaches += [f"{len(early)} lost payments were acknowledged before {first.id} came"] * bool(early)
         two_primaries(run, lost)
     run.breaches += [f"{number} payments {text}" for text, number in wrong.items() if number]
+    limit = run.topology["settings"].get("edge_limit_minor")
+    for node, rows in run.edges.items():
+        gone = sum(stored.get(row.key, ("",) * 4)[:4] != row[:4] for row in rows)
+        above = sum(fits(limit, int) and row.amount_minor > limit for row in rows)
+        run.breaches += [f"{gone} payments that {node} had authorised do not stand as it authorised them"] * (gone > 0)
+        run.breaches += [f"{node} authorised {above} payments above its limit"] * (above > 0)
     told_at = {row.key: row.done_ns for row in run.locust or () if row.acknowledged and row.key in stored}
     stale = [read for read in run.reads or () if read.status == 404 and told_at.get(read.key, NEVER) <= read.sent_ns]
     for fault in run.faults if run.reads is not None and run.locust is not None else ():
@@ -1306,6 +1347,35 @@ def books(run: Run, figures: Data) -> None:
         fault.not_found = sum(map(bool, theirs))
         stale = [read for read, its_doing in zip(stale, theirs, strict=True) if not its_doing]
     run.breaches += [f"{len(stale)} stale reads"] * bool(stale)
+
+
+def edge_figures(run: Run) -> Data | None:
+    """What customers had of the edges."""
+    limit = run.topology["settings"].get("edge_limit_minor")
+    if not run.edges or not fits(limit, int) or run.probe is None or run.locust is None:
+        return None
+    ours = {key for key in run.authorised if not run.exempt(key)}
+    windows = [(fault.before, fault.window_end) for fault in run.faults]
+    struck = [row for row in run.payments if any(start <= row.sent_ns < end for start, end in windows)]
+    answered = sorted(row.done_ns - row.sent_ns for row in struck if row.acknowledged and row.key in ours)
+    elsewhere = sum(row.key in ours for row in run.payments) - sum(row.key in ours for row in struck)
+    away = [row for row in struck if row.outcome == "refused"]
+    large = sorted(row.done_ns - row.sent_ns for row in away if row.amount_minor > limit)
+
+    def quantile(took: list[int], percent: int) -> float | None:
+        return up(took[-(-percent * (len(took) - 1) // 100)]) if took else None
+
+    healed = [event.t for event in run.of("healed")][-1:]
+    theirs = [row for rows in run.edges.values() for row in rows if not run.exempt(row.key)]
+    before = [row for row in theirs if healed and run.clock.at(row.authorised_at) <= healed[0]]
+    done = before and all(row.status in (200, 201) for row in before)
+    last = max(run.clock.at(row.forwarded_at) for row in before) if done else None
+    return {
+        "authorised": len(ours), "elsewhere": elsewhere,
+        "latency_p50_s": quantile(answered, 50), "latency_p99_s": quantile(answered, 99),
+        "refused": len(large), "refused_p99_s": quantile(large, 99), "small_refused": len(away) - len(large),
+        "forwarded_s": None if last is None else up(max(0, last - healed[0])),
+    }  # fmt: skip
 
 
 def lost_of(run: Run, stored: dict[str, Stored]) -> list[Payment]:
@@ -1543,6 +1613,8 @@ def measure(run: Run, host: Host) -> tuple[Data, list[Measured]]:
         time, count, unknown = protection(run)
         figures |= {"unprotected_s": up(time), "unprotected_acknowledged": count, "protection_unknown_s": up(unknown)}
         intervals["unprotected_s"] = {"low": up(time), "high": round(up(time) + up(unknown), 3), "host_s": 0.0}
+    if (edges := edge_figures(run)) is not None:
+        figures["edges"] = edges
     return figures, measure_faults(run, host, figures) if run.probe and run.faults else []
 
 
@@ -1677,7 +1749,8 @@ def sides_of(run: Run, fault: Fault) -> Iterator[Data]:
         side = copy(run)
         side.probe = [row for row in run.probe if (row.key[-1] in "13579") == (number == 1)]
         side.interval = 2 * run.interval
-        side.__dict__["probe_end"] = run.probe_end
+        side.__dict__ |= {"probe_end": run.probe_end}
+        side.__dict__.pop("felt", None)
         if not side.probe:
             continue
         service = Service(side, Spans(()))
@@ -1867,7 +1940,7 @@ def bank(run: Run, standing: list[Stored], samples: list[Sample]) -> Rules:
     committed = {row.key: run.clock.at(row.committed_at) for row in standing}
     for payment in run.payments:
         at = committed.get(payment.key, payment.sent_ns)
-        late = payment.acknowledged and at > payment.done_ns + CLOCKS
+        late = payment.acknowledged and payment.key not in run.authorised and at > payment.done_ns + CLOCKS
         yield "committed_when_told", [payment.key] * (late or at < payment.sent_ns - CLOCKS)
     ours = sorted(at for key, at in committed.items() if key in by_key)
     yield "committed_by_a_primary", promoted_over(run, ours)
@@ -1905,7 +1978,25 @@ def bank(run: Run, standing: list[Stored], samples: list[Sample]) -> Rules:
                 yield "dead_disks_and_ledgers", [row.key] * bool(after > LATE or refused or silent)
             held = {row.key for row in rows}
             due = [row.key for row in run.payments if primary and row.acknowledged and row.done_ns < fault.before]
-            yield "dead_disks_and_ledgers", [key for key in due if key not in held]
+            yield "dead_disks_and_ledgers", [key for key in due if key not in held | run.authorised]
+
+
+def edges(run: Run, standing: list[Stored]) -> Rules:
+    """ "Edges"."""
+    by_key, at, excuses = {row.key: row for row in run.payments}, run.clock.at, run.host.excuses
+    committed = {row.key: at(row.committed_at) for row in standing}
+    spans = [(fault.before - CLOCKS, (fault.heal_started or NEVER) + 30 * S) for fault in run.faults]
+    for node, rows in run.edges.items():
+        for row in rows:
+            moment, payment = at(row.authorised_at), by_key.get(row.key)
+            early = payment and moment < payment.sent_ns - CLOCKS
+            late = payment and payment.acknowledged and moment > payment.done_ns + CLOCKS
+            done = at(row.forwarded_at) if row.status in (200, 201) else NEVER
+            yield "edges_told_the_same", [row.key] * bool(early or late or committed.get(row.key, 0) > done + CLOCKS)
+            apart = any(start <= moment <= end for start, end in spans) or excuses.within(moment - 5 * S, moment) > 0
+            yield "edges_authorise_while_cut_off", [f"{row.key} at {node}"] * (not apart and not run.exempt(row.key))
+    synced = [event["node"] for event in run.of("edge_store") if event["synchronous"] < 2]
+    yield "edges_sync_what_they_acknowledge", synced
 
 
 def promoted_over(run: Run, committed: Sequence[int]) -> Iterator[str]:
@@ -2191,7 +2282,8 @@ def answered_by_nobody(run: Run, sampled: dict[str, list[Sample]]) -> Iterator[s
         mine = Spans((row.t_ns, after.t_ns) for row, after in near if not row.slow and not after.slow)
         watched = [piece for start, end in watched for piece in mine.pieces(start, end)]
     writing = sorted(row.t_ns for rows in sampled.values() for row in rows if row.writes)
-    paid = sorted((row.sent_ns, row.done_ns, row.key) for row in run.payments if row.acknowledged)
+    by_center = (row for row in run.payments if row.acknowledged and row.key not in run.authorised)
+    paid = sorted((row.sent_ns, row.done_ns, row.key) for row in by_center)
     for one, after in pairwise([-1, *writing, NEVER]):
         for start, end in watched if after - one > 2 * LATE else ():
             start, end = max(start, one) + LATE, min(end, after) - LATE
@@ -2341,6 +2433,7 @@ def check_records(run: Run) -> None:
         return
     rules = (
         ledgers(run, run.probe, run.locust), door_and_ledgers(run, run.door), bank(run, run.standing, run.samples), proofs(run),
+        edges(run, run.standing),
         faults(run, run.samples, run.baseline), nodes(run, run.samples, run.baseline),
         restores(run, run.samples, run.baseline), durability(run, run.samples, run.baseline),
         events(run, run.manifest, run.baseline), witnessed(run, run.witness, run.baseline), lines(run),
@@ -2364,7 +2457,7 @@ def verify(path: Path) -> Data:
     find_faults(run)
     for check in (
         check_seal, check_witness, check_body, check_probe, check_customers, check_baseline, check_faults, check_copies,
-        check_exempt_keys, check_autopsies, check_records,
+        check_exempt_keys, check_autopsies, check_edges, check_records,
     ):  # fmt: skip
         check(run)
     host = run.host

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from judging.crosschecks import bank, door, durability, faults, lines, nodes, reads, restores, schedule, story, witness
+from judging.crosschecks import bank, door, durability, edges, faults, lines, nodes, reads, restores, schedule, story, witness
 from judging.crosschecks.case import Case
 from judging.records import DAMAGE, Records
 
@@ -33,6 +33,9 @@ RULES: tuple[Rule, ...] = (
     bank.every_dead_primary_was_opened,
     bank.log_ends_on_the_dead_disk,
     bank.receipts_cover_what_stands,
+    edges.edges_told_the_same,
+    edges.edges_authorise_while_cut_off,
+    edges.edges_sync_what_they_acknowledge,
     faults.effect_follows_from_the_target,
     faults.proof_is_of_its_kind,
     faults.victims_fell_silent,

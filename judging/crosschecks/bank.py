@@ -38,8 +38,9 @@ def committed_when_told(case: Case) -> Iterator[str]:
             committed = case.stands.committed_ns[place]
             soon = there & (committed < one.times("sent_ns")[part] - CLOCK_NS)
             early += [one.key(start + row) for row in np.flatnonzero(soon).tolist()]
-            # An answer that never came says nothing about when it was committed.
-            slow = there & acknowledged[part] & (committed > one.times("done_ns")[part] + CLOCK_NS)
+            # An answer that never came says nothing about when it was committed; and an edge answers by itself.
+            late_ns = committed - one.times("done_ns")[part] - CLOCK_NS
+            slow = there & acknowledged[part] & (late_ns > 0) & (case.authorised.of(one.codes[part]) < 0)
             late += [one.key(start + row) for row in np.flatnonzero(slow).tolist()]
     for wrong, words in ((early, "before its ledger says it was sent"), (late, "after its ledger says it was acknowledged")):
         if wrong:
@@ -112,7 +113,10 @@ def dead_disks_and_ledgers(case: Case) -> Iterator[str]:
             key
             for one in case.sent
             for key in one.keys(
-                one.where("acknowledged") & (one.times("done_ns") < fault.before_ns) & (disk.places.of(one.codes) < 0)
+                one.where("acknowledged")
+                & (one.times("done_ns") < fault.before_ns)
+                & (disk.places.of(one.codes) < 0)
+                & (case.authorised.of(one.codes) < 0)
             )
         ]
         if absent:

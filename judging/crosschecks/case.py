@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from judging.columns import ROWS, Codes, KeyBook
+from judging.columns import ROWS, Codes, KeyBook, Places, arrow
 from judging.crosschecks.passed import Passed, pass_on
 from judging.crosschecks.sent import Sent
 from judging.crosschecks.standing import Stood, TextBook, read_frame, read_table
@@ -217,6 +217,12 @@ class Case:
         if not self.records.evidence.path(f"copies/{node}.{table}.csv.gz").is_file():
             return None
         return self.records.evidence.copy(node, table)
+
+    @cached_property
+    def authorised(self) -> Places:
+        """The keys of all that edges authorised by themselves: acknowledged before it stood at the center, as planned."""
+        codes = [self.keys.encode(arrow(frame["key"])) for frame in self.records.edges.values()]
+        return self.keys.places(np.concatenate([np.zeros(0, np.int64), *codes]))
 
     @cached_property
     def stands(self) -> Stood | None:

@@ -162,7 +162,10 @@ def no_answer_without_a_primary(case: Case) -> Iterator[str]:
             one.key(row)
             for one in case.sent
             for row in np.flatnonzero(
-                one.where("acknowledged") & (one.times("sent_ns") > start + BUSY_NS) & (one.times("done_ns") < end - BUSY_NS)
+                one.where("acknowledged")
+                & (one.times("sent_ns") > start + BUSY_NS)
+                & (one.times("done_ns") < end - BUSY_NS)
+                & (case.authorised.of(one.codes) < 0)
             ).tolist()
         ]
         if inside:

@@ -57,6 +57,8 @@ NODE_FILES = (
     "node.Dockerfile",
     "schema.sql",
     "bank.py",
+    "edge.py",
+    "edge_store.py",
     "baked.py",
     "server.py",
     "run-node",

@@ -4,6 +4,9 @@ POST /payments answers 201 committed, 200 the same payment again, 409 key used f
 not committed, 500 unknown. GET /payments/{key}, GET /accounts, GET /accounts/{id}, GET /ready (200: a write was committed within
 the last READY_FRESH_S seconds). Environment: CENTER, DATABASE (host:port of the center's balancer) and, where looks are answered
 on this side, NEAREST (host:port of it, too: the databases of this center).
+
+A payment with the header Not-After (seconds since 1970) that comes later than that is not committed: its sender has given it up,
+and what a cut line had held back arrives up to a minute later.
 """
 
 import asyncio
@@ -183,6 +186,8 @@ async def pay(request):
         payment = read_payment(await request.json())
     except ValueError as error:
         return answer(422, error=str(error))
+    if time.time() > float(request.headers.get("not-after", "inf")):
+        return answer(503, error="not committed: it arrived when its sender waited no longer")
     try:
         outcome = await bank.run("SELECT pay($1, $2, $3, $4, $5)", key, *payment, CENTER)
     except asyncpg.ForeignKeyViolationError:
