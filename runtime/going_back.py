@@ -69,10 +69,12 @@ def find_statement(cluster: Cluster, node: str) -> Statement:
     """
     ours = f"base/{cluster.sql(node, 'SELECT oid FROM pg_database WHERE datname = current_database()')[0][0]}/"
     timeline = cluster.sql(node, "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)")[0][0]
-    # It ends where the log ends, and calls that an error.
+    # From the oldest segment on. It ends where the log ends, and calls that an error.
     script = (
         f"cd {DATA_DIRECTORY}/pg_wal; first=$(ls | grep -E '^{timeline}[0-9A-F]{{16}}$' | sort | head -n 1)\n"
-        f"{BIN}/pg_waldump --rmgr=Transaction $first 2>/tmp/waldump.err | grep 'rels: base/' || tail -n 1 /tmp/waldump.err"
+        "start=$(echo $first | sed -E 's|^.{8}(.{8}).{6}(..)$|\\1/\\2000000|')\n"
+        f"{BIN}/pg_waldump --path=. --timeline=$((0x{timeline})) --start=$start --rmgr=Transaction 2>/tmp/waldump.err"
+        " | grep 'rels: base/' || tail -n 1 /tmp/waldump.err"
     )
     ran = cluster.execute(node, [], user="postgres", stdin=script)
     found = [match for line in ran.output.splitlines() if (match := DROPPED.search(line)) and ours in match[4]]

@@ -2105,11 +2105,15 @@ def restores(run: Run, samples: list[Sample], baseline: Span) -> Rules:
             begins = any(words in line.text for words in ("starting point-in-time recovery", "starting archive recovery"))
             hidden = begins and line.t >= baseline[0] and not any(start <= line.t <= end for start, end in spans)
             yield "restores_are_told", [f"{node}: {line.text[:80]!r}"] * hidden
-    reigns: list[Sample] = []  # the first sample of each primary's timeline; an older one than before is a straggler's
+    writing: list[Sample] = []  # of the primary: an older timeline than before is a straggler's
     for row in samples:
-        if row.writes and row.timeline and (not reigns or row.timeline > reigns[-1].timeline):
-            reigns.append(row)
-    for one, row in pairwise(reigns):
+        if row.writes and (not writing or (row.timeline or 0) >= (writing[-1].timeline or 0)):
+            writing.append(row)
+    first: dict[int, Sample] = {}  # of each timeline
+    for row in writing:
+        first.setdefault(row.timeline or 0, row)
+    first.pop(0, None)
+    for one, row in pairwise(first.values()):
         had = [s.flush_lsn for s in samples if s.node == row.node and s.ok and s.timeline == one.timeline and s.t_ns < row.t_ns]
         known = [lsn for lsn in had if lsn is not None]
         back = bool(known) and row.flush_lsn is not None and max(known) - row.flush_lsn > 262_144
@@ -2117,10 +2121,10 @@ def restores(run: Run, samples: list[Sample], baseline: Span) -> Rules:
         by_word = by_word or any(row.node in e["nodes"] for e in replaced)
         yield "restores_are_told", [f"{row.node} on timeline {row.timeline}"] * (back and not by_word)
     for event in told:
-        yield "restores_are_as_told", otherwise_restored(run, samples, reigns, event)
+        yield "restores_are_as_told", otherwise_restored(run, writing, event)
 
 
-def otherwise_restored(run: Run, samples: list[Sample], reigns: list[Sample], event: Event) -> Iterator[str]:
+def otherwise_restored(run: Run, writing: list[Sample], event: Event) -> Iterator[str]:
     """What contradicts one `restored` event."""
     start, end, xid, timeline = (event[name] for name in ("before_ns", "after_ns", "xid", "timeline"))
     text = "\n".join(line.text for line in run.logs.get(event["node"], ()) if start - CLOCKS <= line.t <= end + CLOCKS)
@@ -2132,8 +2136,8 @@ def otherwise_restored(run: Run, samples: list[Sample], reigns: list[Sample], ev
     if xid not in {transaction_of(check) for fault in before for check in fault.proof["checks"] if check["side"] == "victim"}:
         yield f"transaction {xid} is of no proof"
     yield from (row.key for row in run.payments if row.acknowledged and row.sent_ns > start and row.done_ns < end)
-    newest = max((s.timeline for s in reigns if s.t_ns < start), default=0)
-    after = next((s.timeline for s in samples if s.writes and s.asked_ns > end and (s.timeline or 0) >= newest), timeline)
+    newest = max((s.timeline or 0 for s in writing if s.t_ns < start), default=0)
+    after = next((s.timeline for s in writing if s.asked_ns > end), timeline)
     if newest >= timeline or after != timeline:
         yield f"timeline {timeline}, of a primary on {newest} before and on {after} after it"
 
