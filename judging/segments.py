@@ -21,13 +21,14 @@ SOURCES_SINCE = 2  # version 1 has one source a border, and no uncertainty
 class Seen:
     """A moment, and which record says so. It lies between `from_ns` and `t_ns`; `from_ns` None: nothing bounds it from below.
 
-    `notes`: in words, where another record contradicts this one.
+    `notes`: in words, where another record contradicts this one. `by_people`: a step of the runbook, which the harness timed.
     """
 
     t_ns: int
     source: str
     from_ns: int | None = None
     notes: tuple[str, ...] = ()
+    by_people: bool = False
 
     @property
     def width_ns(self) -> float:
@@ -66,7 +67,7 @@ def moments(records: Records, who: Takeover, before_ns: int, until_ns: int) -> d
     for _, step in records.of("step", Step):  # in order, so the last step of a role ends its segment
         if step.role in SEGMENTS and step.ok and before_ns < step.after_ns <= until_ns:
             exact = step.after_ns if _all_sources(records) else None  # the harness timed it itself
-            found[step.role] = Seen(step.after_ns, f"step '{step.name}' (events.jsonl)", exact)
+            found[step.role] = Seen(step.after_ns, f"step '{step.name}' (events.jsonl)", exact, by_people=True)
     for event, damage in records.of("damage", Damage) if records.version > 1 else ():  # before, a step told it, too
         if before_ns < event.t_ns <= until_ns:
             found["detect"] = Seen(event.t_ns, f"damage found on {damage.node} (events.jsonl)", event.t_ns)
@@ -199,12 +200,15 @@ def _next_up(turns: Sequence[_Turn], after_ns: int) -> _Turn | None:
 
 
 def with_first_success(found: dict[str, Seen], first_success_ns: int | None) -> None:
-    """Reroute ends with the first success where no other record says so; a record that lies behind it is contradicted by it."""
+    """Reroute ends with the first success where no other record says so; a record that lies behind it is contradicted by it.
+
+    Not what people did: they may let customers in elsewhere while some still get through where they are.
+    """
     if first_success_ns is None:
         return
     success = Seen(first_success_ns, "first success (probe.csv)")
     said = found.setdefault("reroute", success)
-    if said.from_ns is not None and first_success_ns < said.from_ns:
+    if said.from_ns is not None and first_success_ns < said.from_ns and not said.by_people:
         distance_s = (said.from_ns - first_success_ns) / 1e9
         note = f"{said.source}: that is {distance_s:.3f} s after the first success, more than it can be off"
         found["reroute"] = replace(success, notes=(note,))

@@ -14,6 +14,7 @@ import pytest
 from benchmarks.agreement import compare
 from harness.customers import Customers
 from harness.surge import CustomersSurge
+from harness.verification import verify
 from judging.evidence import Load, Targets
 from runtime.cluster import Cluster
 from tests.forger import Forger
@@ -85,6 +86,14 @@ def test_a_surge_that_another_front_carried_passes(tmp_path: Path) -> None:
     interval = told["measured"]["intervals"]["p99_back_s"]
     assert interval["low"] <= told["measured"]["p99_back_s"] < interval["high"]
     assert told["reasons"][-1].startswith("Time until the 99th percentile was within the service level again")
+
+
+def test_a_front_that_is_opened_while_some_still_get_through(tmp_path: Path) -> None:
+    """The step ends the segment, though there was a success before it: once the judge took that one."""
+    told = both(surged(tmp_path / "run", outages=(Outage(3.5, 10.0), Outage(11.0, BACK_S))))
+    assert told["verdict"] == "PASS"
+    assert told["measured"]["rto_first_success_s"] < OPENED_S
+    assert sum(told["measured"]["phases"][name] for name in ("detect_s", "decide_s", "promote_s", "reroute_s")) == 15.3
 
 
 def lines_of(desk: Forger) -> list[dict[str, Any]]:
@@ -174,6 +183,14 @@ def test_scale_out_that_did_nothing_does_not_pass(target_s: float, verdict: str,
     assert told["verdict"] == verdict
     assert "p99_back_s" not in told["measured"]
     assert any("it never was while it was watched" in reason for reason in told["reasons"])
+
+
+@pytest.mark.parametrize("until_s", [BACK_S, HEALED_S + 1])
+def test_both_verifiers_give_the_same_figures(until_s: float, tmp_path: Path) -> None:
+    """Also of a surge from which nothing came back: then neither names the figure."""
+    found = verify(surged(tmp_path / "run", outages=(Outage(3.5, until_s),)))
+    assert (found.differences, found.alone) == ([], [])
+    assert ("p99_back_s" in found.compared) == (until_s == BACK_S)
 
 
 def test_p99_that_is_back_too_late_fails(tmp_path: Path) -> None:

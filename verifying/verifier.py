@@ -1627,7 +1627,7 @@ def measure_faults(run: Run, host: Host, figures: Data) -> list[Measured]:
         intervals[name] = worst if worst["low"] is not None else None
     if run.plan["targets"].get("p99_back_s") is not None:
         known = largest([one.p99_back_s for one in measured])
-        figures |= {"p99_back_s": known.pop("value")}
+        figures |= {"p99_back_s": value} if (value := known.pop("value")) is not None else {}
         intervals["p99_back_s"] = known
     longest = max(measured, key=lambda one: (one.longest.length is None, one.longest.length or 0))
     figures["phases"] = segments(run, longest.fault, longest.longest)
