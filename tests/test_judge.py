@@ -180,6 +180,7 @@ def test_a_failed_heal_is_told_beside_the_verdict(judged: Judge) -> None:
         ("region-loss", "PASS"),
         ("planned-switchover", "PASS"),
         ("disk-corruption", "PASS"),
+        ("edges", "PASS"),
         ("missing-copy", "INVALID"),
         ("interrupted", "INVALID"),
     ],
