@@ -181,6 +181,7 @@ def test_a_failed_heal_is_told_beside_the_verdict(judged: Judge) -> None:
         ("planned-switchover", "PASS"),
         ("disk-corruption", "PASS"),
         ("edges", "PASS"),
+        ("restore-from-backup", "PASS"),
         ("missing-copy", "INVALID"),
         ("interrupted", "INVALID"),
     ],

@@ -12,6 +12,7 @@ import pytest
 from benchmarks.agreement import compare
 from faults import build
 from faults.table_emptied import TableEmptied
+from harness.customers import Window
 from harness.handover import recompute
 from judging.evidence import Evidence
 from judging.sentence import one_sentence
@@ -19,6 +20,7 @@ from reports.page import render
 from runtime.going_back import DROPPED, no_way_back
 from tests.forger import SECOND_NS, Forger
 from tests.synthetic import SCENARIOS, write_run
+from tests.test_customers import Replay
 from tests.test_forgeries import light
 from topologies.model import Effect
 from topologies.single_center import single_center
@@ -64,6 +66,21 @@ def test_the_targets_follow_from_what_people_take() -> None:
     assert TARGETS.rpo_s is not None
     assert DECISION_AFTER_S < TARGETS.rpo_s < DECISION_AFTER_S + 5
     assert TARGETS.lost_transactions is None
+
+
+# --- While it runs ----------------------------------------------------------------------------------------------------
+def test_a_bank_that_acknowledges_on_damaged_tables_is_not_back_until_it_was_restored(tmp_path: Path) -> None:
+    replay = Replay(WENT_BACK, tmp_path)
+    window, customers = Window(replay.before_ns, replay.after_ns), replay.customers
+    replay.tell_until(replay.before_ns + int(10.6e9))
+    assert customers.restored(window)[0]  # by what customers were told
+    customers.damaged.append((replay.before_ns, None))
+    assert not customers.restored(window)[0]
+    customers.sound_again(replay.before_ns + 12 * SECOND_NS, replay.before_ns + int(18.5e9))
+    replay.tell_until(replay.before_ns + 30 * SECOND_NS)
+    assert not customers.restored(window)[0]  # not for ten seconds yet
+    replay.tell_until(replay.before_ns + 33 * SECOND_NS)
+    assert customers.restored(window)[0]
 
 
 # --- The verdict ------------------------------------------------------------------------------------------------------
