@@ -107,10 +107,19 @@ def topology_chart(topology: dict[str, Any], moment: Moment, words: Words, *, sa
     regions = _regions(topology)
     height = 8 + sum(REGION_HEAD + 6 + sum(_height(c) + CENTER_GAP for c in centers) for _, centers in regions)
     with drawing(f"topology-{salt}"):
-        canvas = Canvas(WIDTH, height)
+        canvas = Canvas(_width(regions, topology.get("links", [])), height)
         middle = _draw_regions(canvas, regions, moment, words)
         _draw_links(canvas, topology.get("links", []), middle, moment, words)
         return inline(canvas.figure, label=label, desc=describe(topology, moment, words), css="topology")
+
+
+def _width(regions: Sequence[tuple[str, list[dict[str, Any]]]], links: Sequence[dict[str, Any]]) -> float:
+    """Wide enough for what stands at the outermost link; a bandwidth is wider than a latency."""
+    order = {str(center.get("name")): number for number, center in enumerate(c for _, centers in regions for c in centers)}
+    pairs = _pairs(links, dict.fromkeys(order, 0.0), "latency_ms")
+    far = max((abs(order[a] - order[b]) for a, b in pairs), default=1)
+    text = 62.0 if any(link.get("bandwidth_kbps") is not None for link in links) else 46.0
+    return max(WIDTH, BOX_LEFT + BOX_WIDTH + 16 + (far - 1) * 44 + text)
 
 
 def _regions(topology: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from harness.hold import attach
+from reports.topology import Moment, topology_chart
+from reports.words import words
 from runtime import links
 from runtime.cluster import Cluster
 from tests.laboratory import drillbook
@@ -64,6 +67,17 @@ def test_a_line_that_cant_be_is_refused_in_one_line(wrong: object) -> None:
         hybrid_cloud(front_bandwidth_kbps=wrong)
     assert "\n" not in str(refused.value)
     assert str(wrong) in str(refused.value)
+
+
+def test_the_report_draws_what_each_line_carries() -> None:
+    """Inside the picture, the outermost line's too; where nothing is narrow, nothing of it."""
+    moment = Moment("before", "", 0.0)
+    drawn = str(topology_chart(hybrid_cloud().to_json(), moment, words(), salt="a", label="lines"))
+    found = re.findall(r'x="([\d.]+)"[^>]*>200 kbit/s<', drawn)
+    width = float(re.findall(r'viewBox="0 0 (\d+)', drawn)[0])
+    assert len(found) == 3
+    assert max(map(float, found)) < width - 50
+    assert "kbit" not in str(topology_chart(two_region_three_center().to_json(), moment, words(), salt="a", label="wide"))
 
 
 # --- What passes ------------------------------------------------------------------------------------------------------
