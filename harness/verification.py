@@ -13,6 +13,7 @@ from typing import Any
 
 import verifying
 from judging.errors import CouldNotTell
+from judging.judge import verdict_json
 
 SECOND_VERIFIER = Path(verifying.__file__).with_name("verifier.py")
 WITHIN_S = 600
@@ -49,7 +50,7 @@ def verify(directory: Path, verifier: Path = SECOND_VERIFIER) -> Agreement:
     from harness.handover import recompute
 
     _, verdict, _ = recompute(directory)
-    ours = json.loads(verdict.model_dump_json(by_alias=True))
+    ours = json.loads(verdict_json(verdict))
     theirs = second_opinion(directory, verifier)
     found = Agreement(ours["verdict"], str(theirs.get("verdict")))
     if found.verdict != found.second_verdict:
