@@ -9,12 +9,12 @@ test:            ## set-up, then every test, real drills included
 	@scripts/setup docker
 	@$(BIN)/drillbook prepare
 	@$(BIN)/pytest -m "not docker and not nightly" -n $$(nproc) --dist loadfile
-	@$(BIN)/pytest -m "docker and not nightly" --warm --again 1 --durations=20
+	@$(BIN)/pytest -m "docker and not nightly" --again 1 --durations=20
 
 nightly:         ## set-up, then all that runs for real: every drill, and every system that lies
 	@scripts/setup docker
 	@$(BIN)/drillbook prepare
-	@$(BIN)/pytest -m docker --warm --again 1
+	@$(BIN)/pytest -m docker --again 1
 
 check:           ## lint and types
 	@scripts/setup

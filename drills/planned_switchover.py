@@ -17,7 +17,7 @@ TARGETS = Targets(
 )
 
 
-@drill(two_region_three_center, load=payments(), targets=TARGETS)
+@drill(two_region_three_center, load=payments(), targets=TARGETS, nightly=True)
 def test_planned_switchover(run: Run) -> None:
     """The primary moves to the same-city center and back on purpose: nothing is lost, and the interruption is seconds."""
     for center in ("dc2", "dc1"):
