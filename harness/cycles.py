@@ -24,7 +24,7 @@ class Warm:
         self.options = options
         self.ground: Ground | None = None
         self.stands: dict[str, Any] | None = None  # the topology that does
-        self.group = ""
+        self.group, self.number = "", 0
 
     def run(self, drill: Drill, following: Drill | None, *, seed: int | None = None, of: int | None = None) -> Result:
         """One drill; what stands stays if `following` asks for the same. `of`: how many runs, where that is known."""

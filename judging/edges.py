@@ -13,6 +13,7 @@ from judging.books import exempt
 from judging.columns import arrow
 from judging.crosschecks.case import wall_ns
 from judging.evidence import Model
+from judging.intervals import up
 from judging.records import ACKNOWLEDGED_STATUS, DAMAGE, Healed, Records, attempt, both_ledgers
 
 if TYPE_CHECKING:
@@ -116,11 +117,7 @@ def _quantile(took_ns: list[int], percent: int) -> float | None:
     """Number ⌈percent / 100 × (m − 1)⌉ of the m values in order, from 0; in seconds, rounded up to the millisecond."""
     if not took_ns:
         return None
-    return _up(sorted(took_ns)[math.ceil(percent * (len(took_ns) - 1) / 100)])
-
-
-def _up(nanoseconds: int) -> float:
-    return -(-nanoseconds // 1_000_000) / 1000
+    return up(sorted(took_ns)[math.ceil(percent * (len(took_ns) - 1) / 100)])
 
 
 def _forwarded(records: Records) -> float | None:
@@ -141,7 +138,7 @@ def _forwarded(records: Records) -> float | None:
                 last = max(last or 0, placed_ns(records, forwarded))
     except DAMAGE:
         return None  # a clock pair that is none is told elsewhere
-    return None if last is None else _up(max(0, last - healed[-1]))
+    return None if last is None else up(max(0, last - healed[-1]))
 
 
 def placed_ns(records: Records, wall: str) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from judging.evidence import Model
-from judging.intervals import longest
+from judging.intervals import longest, up
 from judging.outage import Service
 
 if TYPE_CHECKING:
@@ -29,13 +29,17 @@ class SideMeasurement(Model):
 
 def sides(records: Records, service: Service) -> dict[str, Service]:
     """By center: its customers' payments. Even numbers are the first side's, odd ones the second's. Empty without sides."""
-    door = records.plan.topology.get("door", {}) if records.plan is not None else {}
+    door = records.plan.topology.get("door") if records.plan is not None else None
     probe = records.probe
-    if not door.get("sides") or probe is None:
+    if not isinstance(door, dict) or not door.get("sides") or probe is None:
+        return {}
+    centers = door.get("centers")
+    if not isinstance(centers, list) or len(centers) != 2:
+        records.doubt(f"The plan's door has two sides, of two open centers; seen {centers!r}.")
         return {}
     odd = records.evidence.probe_keys % 2
     found = {}
-    for number, center in enumerate(door["centers"]):
+    for number, center in enumerate(centers):
         mine = odd == number
         if not mine.any():
             records.doubt(f"The probe recorded no payment of {center}'s customers.")
@@ -61,11 +65,7 @@ def measure_side(center: str, service: Service, one: Injection) -> SideMeasureme
     pause_ns = service.felt_in(one.before_ns, one.felt_until_ns).longest_ns
     return SideMeasurement(
         center=center,
-        rto_s=None if length_ns is None else _up(length_ns),
-        interruption_s=_up(pause_ns),
+        rto_s=None if length_ns is None else up(length_ns),
+        interruption_s=up(pause_ns),
         availability=in_order * 1_000_000 // int(due.sum()) / 1e6 if due.any() else None,
     )
-
-
-def _up(nanoseconds: int) -> float:
-    return -(-nanoseconds // 1_000_000) / 1000

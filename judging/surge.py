@@ -79,7 +79,8 @@ def _not_told(records: Records, one: Injection, fault: FaultMeasurement) -> Iter
 def _not_the_lines(records: Records, one: Injection, step: Step, back_ns: int | None) -> Iterator[str]:
     """That the open lines were full before, and that afterwards all of them carried more than those ever could."""
     lines = [line for _, data in records.of("lines", Lines) for line in data.lines]
-    door: dict[str, Any] = records.plan.topology.get("door", {}) if records.plan is not None else {}
+    told = records.plan.topology.get("door") if records.plan is not None else None
+    door: dict[str, Any] = told if isinstance(told, dict) else {}
     opened, all_of_them = list(door.get("centers", [])), [*door.get("centers", []), *door.get("closed", [])]
     narrow = {
         (link["source"], link["target"]): int(link["bandwidth_kbps"])
@@ -114,9 +115,9 @@ def _not_the_lines(records: Records, one: Injection, step: Step, back_ns: int | 
         for way in (ins, outs)
     ]
     if not any(kbps > could for kbps, could in ways):
-        told = " or ".join(f"{kbps:.0f} of {could}" for kbps, could in ways)
+        each = " or ".join(f"{kbps:.0f} of {could}" for kbps, could in ways)
         yield (
-            f"afterwards all lines together carried {told} kbit/s of what the lines that were open before could: they would have"
+            f"afterwards all lines together carried {each} kbit/s of what the lines that were open before could: they would have"
             " been enough."
         )
 

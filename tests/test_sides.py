@@ -21,6 +21,7 @@ from tests.synthetic import reseal, write_run
 from tests.test_managers import addresses_of
 from topologies.active_active_city import active_active_city
 from topologies.hybrid_cloud import hybrid_cloud
+from verifying import verifier
 
 TOPOLOGY = active_active_city()
 
@@ -137,6 +138,22 @@ def test_the_reader_is_told_by_side(tmp_path: Path) -> None:
     assert re.search(r"By side: dc1 2\d\.\d s, dc2 0 s\.", sentence)
     page = render(evidence, measurement, verdict)["report.html"]
     assert "Each side&#39;s customers, by the same rule" in page or "Each side's customers, by the same rule" in page
+
+
+@pytest.mark.parametrize(
+    "door", [{"sides": True}, {"sides": True, "centers": ["dc1"]}, {"sides": True, "centers": "ab"}, None, [1]]
+)
+def test_a_door_that_is_none_is_no_error_and_no_pass(door: object, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    plan = json.loads((run / "plan.json").read_text())
+    plan["topology"]["door"] = door
+    (run / "plan.json").write_text(json.dumps(plan))
+    reseal(run)
+    judged, second = recompute(run)[1], verifier.verify(run)
+    assert judged.verdict == second["verdict"] == "INVALID"
+    if isinstance(door, dict):
+        assert any("two sides" in reason for reason in judged.reasons)
+        assert any(doubt.startswith("sides:") for doubt in second["doubts"])
 
 
 def test_a_run_without_sides_has_no_word_of_them(tmp_path: Path) -> None:

@@ -1643,6 +1643,9 @@ def measure_faults(run: Run, host: Host, figures: Data) -> list[Measured]:
         host_s = up(host.time.within(run.faults[0].before, run.probe_end))
         intervals["availability"] = {"low": good, "high": forgiven, "host_s": host_s}
     check_traffic(run, measured)
+    door = run.topology.get("door")
+    askew = isinstance(door, dict) and door.get("sides") and not two_sides(door)
+    run.doubt_if(askew, "sides: the door has none of two centers")
     check_surges(run, measured)
     if not enough_at_the_end(plain):
         told = run.undecided if enough_at_the_end(lenient) else run.breaches
@@ -1740,12 +1743,17 @@ def verdict_of(run: Run, host: Host, figures: Data, measured: Sequence[Measured]
     return "INVALID" if run.doubts else "FAIL" if run.breaches else "INVALID" if run.undecided else "PASS"
 
 
+def two_sides(door: Data) -> list[str]:
+    centers = door.get("centers")
+    return centers if isinstance(centers, list) and len(centers) == 2 else []
+
+
 def sides_of(run: Run, fault: Fault) -> Iterator[Data]:
     """ "Sides": the fault as each side's customers saw it; nothing where the door has none."""
     door = run.topology.get("door")
     if not isinstance(door, dict) or not door.get("sides") or run.probe is None:
         return
-    for number, center in enumerate(door["centers"]):
+    for number, center in enumerate(two_sides(door)):
         side = copy(run)
         side.probe = [row for row in run.probe if (row.key[-1] in "13579") == (number == 1)]
         side.interval = 2 * run.interval
