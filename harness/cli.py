@@ -408,6 +408,8 @@ def prepare() -> None:
         found = images.ensure(engine.connect(), lambda text: click.echo(f"images: {text}"))
     except (engine.EngineError, images.ImageError) as error:
         raise CouldNotStart(str(error)) from error
+    except engine.REFUSALS as error:
+        raise CouldNotStart(engine.brief(error)) from error
     click.echo(f"images: {found.node} and {found.link} are there")
 
 

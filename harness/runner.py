@@ -148,8 +148,10 @@ def prepare(options: Options) -> tuple[Any, images.Images]:
         for line in leftovers.told(leftovers.all_of_ours(client)):
             print(line, flush=True)
         return client, images.ensure(client, lambda text: print(f"images: {text}", flush=True))
-    except (engine.EngineError, images.ImageError, *engine.REFUSALS) as error:
+    except (engine.EngineError, images.ImageError) as error:
         raise CouldNotStart(str(error)) from error
+    except engine.REFUSALS as error:
+        raise CouldNotStart(engine.brief(error)) from error
 
 
 def make_plan(drill: Drill, options: Options, client: Any, found: images.Images) -> Plan:

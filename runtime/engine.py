@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import docker
 from docker.errors import APIError, DockerException, NotFound
+from requests.exceptions import ReadTimeout
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -57,6 +58,12 @@ def root_directory(client: docker.DockerClient) -> Path:
 
 
 def brief(error: BaseException) -> str:
+    """What an engine's error says, in a line; of an engine that hangs, what to do."""
+    if isinstance(error, ReadTimeout):
+        return (
+            f"the Docker engine did not answer within {REQUEST_TIMEOUT_S} s: if 'docker ps' or 'docker network ls' hang too, "
+            "restart it (engines before 23 can lock up: see docs/howto.md)"
+        )
     text = " ".join(str(error).split())
     return text[:240] or type(error).__name__
 
@@ -76,8 +83,16 @@ def taken_networks(client: docker.DockerClient) -> list[IPv4Network]:
 
 
 def containers_of(client: docker.DockerClient, run_id: str | None = None) -> list[Container]:
+    """As the engine lists them, no one asked about itself: one that the engine hangs on holds up no other run.
+
+    Their `name` is None, as it is not in the list under that key: take `name_of`.
+    """
     wanted = f"{LABEL}={run_id}" if run_id else LABEL
-    return list(client.containers.list(all=True, filters={"label": wanted}, ignore_removed=True))
+    return list(client.containers.list(all=True, filters={"label": wanted}, sparse=True))
+
+
+def name_of(container: Container) -> str:
+    return str((container.attrs.get("Names") or [container.id])[0]).lstrip("/")
 
 
 def is_running(client: docker.DockerClient, name: str) -> bool:
@@ -129,7 +144,7 @@ class Leftovers:
 def leftovers(client: docker.DockerClient, run_id: str | None = None) -> Leftovers:
     wanted = {"label": f"{LABEL}={run_id}" if run_id else LABEL}
     return Leftovers(
-        tuple(sorted(str(c.name) for c in containers_of(client, run_id))),
+        tuple(sorted(name_of(c) for c in containers_of(client, run_id))),
         tuple(sorted(str(n.name) for n in client.networks.list(filters=wanted))),
         tuple(sorted(str(v.name) for v in client.volumes.list(filters=wanted))),
     )
@@ -148,16 +163,18 @@ def runs(client: docker.DockerClient) -> dict[str, str]:
         *client.networks.list(filters={"label": LABEL}),
         *client.volumes.list(filters={"label": LABEL}),
     ]:
-        attrs: dict[str, Any] = thing.attrs
-        own = attrs.get("Labels") or (attrs.get("Config") or {}).get("Labels") or {}
+        own: dict[str, str] = thing.attrs.get("Labels") or {}
         found.setdefault(own.get(LABEL, ""), own.get(DIRECTORY_LABEL, ""))
     return found
 
 
 def remove(client: docker.DockerClient, run_id: str) -> Leftovers:
-    """Remove everything of one run; returns what was still there afterwards (nothing, unless the engine refused)."""
+    """Remove everything of one run; returns what was still there afterwards (nothing, unless the engine refused).
+
+    Containers one after the other: see docs/decisions/0011-one-endpoint-at-a-time.md.
+    """
+    refusals = [remove_container(container) for container in containers_of(client, run_id)]
     with ThreadPoolExecutor(8) as pool:
-        refusals = list(pool.map(remove_container, containers_of(client, run_id)))
         wanted = {"label": f"{LABEL}={run_id}"}
         refusals += pool.map(remove_network, client.networks.list(filters=wanted))
         refusals += pool.map(remove_volume, client.volumes.list(filters=wanted))
@@ -194,7 +211,7 @@ def remove_container(container: Container) -> str:
     except NotFound:
         return ""
     except (APIError, OSError) as error:
-        return f"{container.name}: {brief(error)}"
+        return f"{name_of(container)}: {brief(error)}"
     return ""
 
 

@@ -329,7 +329,7 @@ def keep_logs(client: Any, run_id: str, place: Path) -> int:
     try:
         for container in engine.containers_of(client, run_id):
             place.mkdir(parents=True, exist_ok=True)
-            (place / f"{str(container.name).split('-', 2)[-1]}.log").write_bytes(container.logs(timestamps=True))
+            (place / f"{engine.name_of(container).split('-', 2)[-1]}.log").write_bytes(container.logs(timestamps=True))
             kept += 1
     except engine.REFUSALS:  # it is the failed start that is to be told, not this
         pass

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 from click.testing import CliRunner
 
 from harness import doctor, hold, leftovers
@@ -114,3 +116,42 @@ def test_down_needs_no_record_of_what_it_removes(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(engine, "remove_for_good", remove)
     hold.take_down("dead", say=lambda _: None)
     assert removed == ["dead"]
+
+
+class Listed:
+    """A container as the engine lists it; whoever asks about it itself, or removes it beside another, is caught."""
+
+    removing = 0
+
+    def __init__(self, name: str, stands: list[Listed]):
+        self.attrs, self.id, self.stands = {"Names": [f"/{name}"], "Labels": {engine.LABEL: "mine"}}, name, stands
+
+    def remove(self, **_: Any) -> None:
+        Listed.removing += 1
+        assert Listed.removing == 1, "two containers are removed at once"
+        time.sleep(0.01)  # long enough for another thread to come in
+        self.stands.remove(self)
+        Listed.removing -= 1
+
+
+def test_containers_are_removed_one_at_a_time_and_none_is_asked_about_itself() -> None:
+    """Engines before 23 lock up when two leave a network at once, and then hang on whoever asks about one of them."""
+    stands: list[Listed] = []
+    stands += [Listed(f"drillbook-1-{name}", stands) for name in ("a", "b", "c", "d")]
+
+    def listed(*, sparse: bool = False, **_: Any) -> list[Listed]:
+        assert sparse, "each container is asked about itself: one that the engine hangs on would hold up every run"
+        return list(stands)
+
+    nothing = SimpleNamespace(list=lambda **_: [])
+    client: Any = SimpleNamespace(containers=SimpleNamespace(list=listed), networks=nothing, volumes=nothing)
+    assert engine.leftovers(client).containers == ("drillbook-1-a", "drillbook-1-b", "drillbook-1-c", "drillbook-1-d")
+    assert engine.runs(client) == {"mine": ""}
+    assert not engine.remove(client, "mine")
+    assert not stands
+
+
+def test_an_engine_that_hangs_is_told_with_what_to_do() -> None:
+    told_of_it = engine.brief(requests.ReadTimeout("UnixHTTPConnectionPool(host='localhost', port=None): Read timed out."))
+    assert "did not answer within 60 s" in told_of_it
+    assert "restart it" in told_of_it
