@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import leftovers
-from harness.environment import DISK_NEEDED_MIB, MEMORY_NEEDED_MIB, memory_available_mib
+from harness.environment import DISK_NEEDED_MIB, DYING_CGROUPS_MANY, MEMORY_NEEDED_MIB, dying_cgroups, memory_available_mib
 from harness.leftovers import Ours
 from runtime import engine, images
 
@@ -29,7 +29,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    found = [memory(), disk()]
+    found = [memory(), *cgroups(), disk()]
     try:
         client = engine.connect()
     except engine.EngineError as error:
@@ -54,6 +54,19 @@ def memory() -> Finding:
     seen = memory_available_mib()
     text = f"{seen} MiB available, {MEMORY_NEEDED_MIB} MiB needed"
     return Finding("memory", "missing" if seen is not None and seen < MEMORY_NEEDED_MIB else "ok", text)
+
+
+def cgroups() -> list[Finding]:
+    """What containers that are gone leave in the kernel; nothing where it can't be known."""
+    dying = dying_cgroups()
+    if dying is None:
+        return []
+    if dying <= DYING_CGROUPS_MANY:
+        return [Finding("memory cgroups", "ok", f"{dying} of containers that are gone")]
+    text = (
+        f"{dying} of containers that are gone: they slow this kernel down; 'echo 3 > /proc/sys/vm/drop_caches' as root frees them"
+    )
+    return [Finding("memory cgroups", "degraded", text)]
 
 
 def disk() -> Finding:

@@ -14,11 +14,12 @@ import pytest
 import requests
 from click.testing import CliRunner
 
-from harness import doctor, hold, leftovers
+from harness import doctor, environment, hold, leftovers
 from harness.cli import main
 from harness.leftovers import Ours, State, guarded, state_of, told
 from judging.errors import BadInput
 from runtime import engine
+from runtime.database import wait_for
 
 THINGS = engine.Leftovers(("c1", "c2"), ("n1",), ())
 
@@ -47,7 +48,7 @@ def test_whose_it_is(tmp_path: Path, guarded: bool, alive: bool, files: tuple[st
 def test_a_watcher_guards_its_run_as_long_as_it_lives() -> None:
     with subprocess.Popen([sys.executable, "-m", "harness.watcher", "some-run"], stdin=subprocess.PIPE, text=True) as watcher:
         try:
-            assert "some-run" in guarded()
+            wait_for(lambda: "some-run" in guarded(), within_s=10, what="its command line to be told")  # empty in mid-exec
         finally:
             assert watcher.stdin is not None
             watcher.stdin.write("release\n")
@@ -155,3 +156,15 @@ def test_an_engine_that_hangs_is_told_with_what_to_do() -> None:
     told_of_it = engine.brief(requests.ReadTimeout("UnixHTTPConnectionPool(host='localhost', port=None): Read timed out."))
     assert "did not answer within 60 s" in told_of_it
     assert "restart it" in told_of_it
+
+
+def test_doctor_complains_of_memory_cgroups_that_containers_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "memory" / "one").mkdir(parents=True)
+    (tmp_path / "cgroups").write_text("#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t1\t2\t1\nmemory\t4\t1827\t1\n")
+    assert environment.dying_cgroups(tmp_path / "cgroups", tmp_path) == 1825
+    assert environment.dying_cgroups(tmp_path / "nowhere", tmp_path / "nowhere") is None
+    (tmp_path / "cgroup.stat").write_text("nr_descendants 3\nnr_dying_descendants 12\n")
+    assert environment.dying_cgroups(tmp_path / "cgroups", tmp_path) == 12
+    for seen, states in ((1825, ["degraded"]), (12, ["ok"]), (None, [])):
+        monkeypatch.setattr(doctor, "dying_cgroups", lambda seen=seen: seen)
+        assert [finding.state for finding in doctor.cgroups()] == states

@@ -56,6 +56,7 @@ def content_tag(*names: str) -> str:
 NODE_FILES = (
     "node.Dockerfile",
     "schema.sql",
+    "admission.py",
     "bank.py",
     "edge.py",
     "edge_store.py",

@@ -16,6 +16,7 @@ import time
 
 import asyncpg
 import uvicorn
+from admission import Places
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -24,8 +25,7 @@ CENTER = os.environ["CENTER"]
 HOST, PORT = os.environ["DATABASE"].split(":")
 CONNECT_S = 1.0
 # No free connection for this long: 503, nothing was sent. Below the service level by what a busy database takes for a payment:
-# who waits longer is served too late to count, and a bank that is only just fast enough would serve everybody late and nobody in
-# time. Not shorter: what a slow disk serves in bursts has to wait somewhere.
+# who waits longer is served too late to count. Not shorter: what a slow disk serves in bursts has to wait somewhere.
 QUEUE_S = 0.75
 ANSWER_S = 2.0  # no answer for this long: 500, unknown
 READY_EVERY_S = 0.2
@@ -82,7 +82,7 @@ class Bank:
     def __init__(self):
         self.pool = None
         self.nearest = None  # connections to this side's databases; None: looks are asked of the primary
-        self.free = asyncio.Semaphore(POOL)
+        self.places = Places(POOL, QUEUE_S)
         self.beat_at = float("-inf")
         self.why_not = "no write was tried yet"
         self.behind = set()  # statements that outlived their customers
@@ -91,13 +91,13 @@ class Bank:
         """One statement's value. NotSent: no connection. TimeoutError after ANSWER_S: the statement goes on behind us,
         because a commit that is cancelled while it waits for its copies is committed here and nowhere else."""
         try:
-            await asyncio.wait_for(self.free.acquire(), QUEUE_S)
+            await self.places.enter()
         except TimeoutError:
             raise NotSent(f"no free connection within {QUEUE_S} s") from None
         try:
             connection = await self.pool.acquire(timeout=CONNECT_S)
         except BaseException as error:
-            self.free.release()
+            self.places.leave()
             if isinstance(error, Exception):
                 raise NotSent(f"{type(error).__name__}: {error}") from error
             raise
@@ -133,7 +133,7 @@ class Bank:
                 with contextlib.suppress(Exception):
                     await self.pool.release(connection, timeout=1)
             finally:
-                self.free.release()
+                self.places.leave()
 
     async def beat(self):
         """Writes a heartbeat, over and over, on a connection of its own: the truth behind /ready."""

@@ -27,6 +27,6 @@ RUN install -d -o postgres -g postgres /opt/drillbook/baked /var/lib/postgresql/
       psql -h /tmp -q -t -c "SELECT pg_switch_wal()" -c checkpoint >/dev/null; \
       $bin/pg_ctl -D $data -w -s -m fast stop; rm -f /tmp/bake.log' \
  && chmod 700 /opt/drillbook/baked /var/lib/postgresql/data
-COPY bank.py edge.py edge_store.py baked.py server.py run-node patroni-node server-node repmgr-node repmgr-promote repmgr-follow watcher-node autofailover-node repository-node /opt/drillbook/
+COPY admission.py bank.py edge.py edge_store.py baked.py server.py run-node patroni-node server-node repmgr-node repmgr-promote repmgr-follow watcher-node autofailover-node repository-node /opt/drillbook/
 RUN chmod 755 /opt/drillbook/*-node /opt/drillbook/repmgr-*
 ENTRYPOINT ["/opt/drillbook/run-node"]
