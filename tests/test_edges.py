@@ -19,7 +19,9 @@ import pytest
 
 from benchmarks.agreement import compare
 from harness.customers import Customers
+from judging.crosschecks.edges import hits_others_alone
 from judging.evidence import EDGE_COLUMNS, Load
+from judging.records import Effect
 from runtime import nodes
 from runtime.images import edge_store
 from runtime.images.edge_store import FULL, Payment, Store
@@ -29,6 +31,7 @@ from tests.test_forgeries import light
 from tests.test_managers import addresses_of
 from topologies.edge_and_center import edge_and_center
 from topologies.kinds import EDGE, KINDS
+from verifying import verifier
 
 LIMIT = 5000
 
@@ -280,6 +283,32 @@ def test_a_record_that_is_not_whole_proves_nothing(spoil: Callable[[Forger], Any
     judged, verified, found = compare(run)
     assert (judged["verdict"], verified["verdict"]) == ("INVALID", "INVALID"), judged["reasons"]
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("effect", "excuses"),
+    [
+        ({"cut": ["edge-1->center", "center->edge-1"]}, True),
+        ({"cut": ["edge-2->center", "center->edge-2"]}, False),
+        ({"cut": ["door->edge-2"]}, False),
+        ({"cut": ["edge-2-edge->center"]}, False),
+        ({"cut": ["edge-2->edge-1"]}, True),
+        ({"cut": ["edge-2->center", "center->far"]}, True),  # a way between centers of the bank: it may hold the bank up
+        ({"down": ["edge-1-edge"]}, True),
+        ({"down": ["edge-2-edge"]}, False),
+        ({"down": ["edge-2-edge", "center-a"]}, True),
+        ({"down": ["center-a"], "destroyed": ["center-a"]}, True),
+        ({"damaged": ["payments"]}, True),
+        ({"down": ["edge-2-edge"], "damaged": ["payments"]}, True),
+        ({}, True),  # it hits nothing that is told, as a switchover: it may have kept the edge from its center
+    ],
+)
+def test_a_fault_at_another_edge_excuses_no_authorisation(effect: dict[str, list[str]], excuses: bool) -> None:
+    place = {"edge-1-edge": ("edge-1", "edge"), "edge-2-edge": ("edge-2", "edge"), "center-a": ("center", "postgres")}
+    assert hits_others_alone(Effect(**effect), EDGES[0], place) is not excuses
+    run: Any = SimpleNamespace(center_of={name: center for name, (center, _) in place.items()}, edge_nodes=list(EDGES))
+    fault = SimpleNamespace(**({name: [] for name in ("down", "cut", "destroyed", "damaged")} | effect))
+    assert verifier.hits_others_alone(run, fault, EDGES[0]) is not excuses
 
 
 def test_an_edges_record_that_was_put_in_after_the_seal_does_not_count(tmp_path: Path) -> None:

@@ -1989,12 +1989,23 @@ def bank(run: Run, standing: list[Stored], samples: list[Sample]) -> Rules:
             yield "dead_disks_and_ledgers", [key for key in due if key not in held | run.authorised]
 
 
+def hits_others_alone(run: Run, fault: Fault, edge: str) -> bool:
+    """Whether a fault hits something, and nothing but other edges and the ways to them."""
+    others = {name for name in run.edge_nodes if name != edge}
+    away = {run.center_of[name] for name in others}
+    struck = {*fault.down, *fault.destroyed}
+    ways = [{run.center_of.get(end, end) for end in path.split("->")} for path in fault.cut]
+    elsewhere = all(way & away and run.center_of[edge] not in way for way in ways)
+    return bool(struck or ways) and not fault.damaged and struck <= others and elsewhere
+
+
 def edges(run: Run, standing: list[Stored]) -> Rules:
     """ "Edges"."""
     by_key, at, excuses = {row.key: row for row in run.payments}, run.clock.at, run.host.excuses
     committed = {row.key: at(row.committed_at) for row in standing}
-    spans = [(fault.before - CLOCKS, (fault.heal_started or NEVER) + 30 * S) for fault in run.faults]
     for node, rows in run.edges.items():
+        kept = [fault for fault in run.faults if not hits_others_alone(run, fault, node)]
+        spans = [(fault.before - CLOCKS, (fault.heal_started or NEVER) + 30 * S) for fault in kept]
         for row in rows:
             moment, payment = at(row.authorised_at), by_key.get(row.key)
             early = payment and moment < payment.sent_ns - CLOCKS

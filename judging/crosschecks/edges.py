@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ import pandas as pd
 from judging.books import exempt
 from judging.columns import Codes, arrow
 from judging.crosschecks.case import CLOCK_NS, SECOND_NS, Case, first_few
-from judging.records import EdgeStore
+from judging.records import EdgeStore, Effect, topology_centers
 
 FULL = 2  # SQLite's word for: a commit has reached the disk when it returns
 TROUBLE_NS = 30 * SECOND_NS  # after a heal began, a center that just came back may leave payments unanswered
@@ -44,16 +44,32 @@ def edges_told_the_same(case: Case) -> Iterator[str]:
 
 
 def edges_authorise_while_cut_off(case: Case) -> Iterator[str]:
-    """An edge authorises by itself only while a fault, or a stall of the host, keeps it from its center."""
+    """An edge authorises by itself only while a fault that may, or a stall of the host, keeps it from its center."""
+    place = topology_centers(case.plan)
     for node, frame in case.records.edges.items():
         at = _at(case, frame["authorised_at"])
         alone = case.excused_ns(at - SHAKEN_NS, at) == 0
         for fault in case.faults:
+            if hits_others_alone(fault.effect, node, place):
+                continue
             until = (1 << 62) if fault.heal_ns is None else fault.heal_ns + TROUBLE_NS
             alone &= (at < fault.before_ns - CLOCK_NS) | (at > until)
         keys = [key for key in frame["key"][alone].tolist() if not exempt(case.records, key)]
         if keys:
             yield f"{node} authorised {len(keys)} payments while nothing kept it from its center, the first {keys[0]}."
+
+
+def hits_others_alone(effect: Effect, edge: str, place: Mapping[str, tuple[str, str]]) -> bool:
+    """Whether a fault hits something, and nothing but other edges and the ways to them."""
+    others = {name for name, (_, kind) in place.items() if kind == "edge" and name != edge}
+    if effect.damaged or edge not in place:
+        return False
+    home, theirs = place[edge][0], {place[name][0] for name in others}
+    found = [name in others for name in (*effect.down, *effect.destroyed)]
+    for path in effect.cut:
+        ends = {place[end][0] if end in place else end for end in path.split("->")}
+        found.append(bool(ends & theirs) and home not in ends)
+    return bool(found) and all(found)
 
 
 def edges_sync_what_they_acknowledge(case: Case) -> Iterator[str]:
