@@ -139,11 +139,12 @@ DOOR_LOG = (
 )
 
 
+SERVER_S = 10  # whom a bank leaves without an answer for so long is told 504
 HTTP = (
     "  mode http",
     "  timeout connect 500ms",
     "  timeout client 60s",
-    "  timeout server 10s",
+    f"  timeout server {SERVER_S}s",
     "  timeout queue 1s",
     "  option redispatch 1",
     "  retries 2",  # of the connection alone: a payment that was sent is never sent again
@@ -180,7 +181,10 @@ def front(topology: Topology, node: Node) -> str:
 
 
 def door(addresses: Addresses) -> Program:
-    """The front door: customers to the first center that can write. The closed ones are let in by people only."""
+    """The front door: customers to the first center that can write. The closed ones are let in by people only.
+
+    It says of each payment until when its customer may still hear of it: what a cut line held back arrives up to a minute later.
+    """
     topology = addresses.topology
     s = topology.settings
     servers, places = [], {}
@@ -198,6 +202,7 @@ def door(addresses: Addresses) -> Program:
         "frontend door",
         f"  bind *:{DOOR_PORT}",
         *DOOR_LOG,
+        f"  http-request set-header Not-After %[date({SERVER_S})] {PAYMENT} !{{ req.hdr(Not-After) -m found }}",
         *(dealt_to(topology.door.centers) if topology.door.sides else ["  default_backend bank"]),
         *backend(topology),
         *servers,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,11 @@ def test_the_door_keeps_the_contract(hands: Hands) -> None:
     assert requests.post(f"{door}/payments", data="{", headers={"Idempotency-Key": "k2"}, timeout=5).status_code == 422
     assert requests.get(f"{door}/payments/k1", timeout=5).json()["amount_minor"] == 7
     assert requests.get(f"{door}/payments/k2", timeout=5).status_code == 404
+    too_late = {"Idempotency-Key": "k3", "Not-After": str(time.time() - 1)}  # a line had held it back
+    body = {"debit": "acc-0101", "credit": "acc-0102", "amount_minor": 7}
+    assert requests.post(f"{door}/payments", json=body, headers=too_late, timeout=5).status_code == 503
+    assert requests.post(f"{door}/payments", json=body, headers=too_late | {"Not-After": "soon"}, timeout=5).status_code == 422
+    assert requests.get(f"{door}/payments/k3", timeout=5).status_code == 404
     accounts = requests.get(f"{door}/accounts", timeout=5).json()
     assert len(accounts) == 1000
     account = requests.get(f"{door}/accounts/acc-0101", timeout=5).json()

@@ -206,7 +206,10 @@ def test_every_node_of_every_topology_has_a_program(name: str) -> None:
     found = Addresses(topology, free_networks([*(c.name for c in topology.centers), DOOR], [], start=0))
     for node in topology.nodes():
         assert nodes.program(found, node).command
-    assert all(f"server {c} " in nodes.door(found).environment["CONFIG"] for c in topology.door.centers)
+    config = nodes.door(found).environment["CONFIG"]
+    assert all(f"server {c} " in config for c in topology.door.centers)
+    assert "  timeout server 10s\n" in config
+    assert "http-request set-header Not-After %[date(10)]" in config  # who hears of it no more gets no commit either
 
 
 LIVE = ("drills", "faults", "harness", "managers", "runtime", "topologies")

@@ -6,7 +6,7 @@ the last READY_FRESH_S seconds). Environment: CENTER, DATABASE (host:port of the
 on this side, NEAREST (host:port of it, too: the databases of this center).
 
 A payment with the header Not-After (seconds since 1970) that comes later than that is not committed: its sender has given it up,
-and what a cut line had held back arrives up to a minute later.
+and what a cut line had held back arrives up to a minute later. The front door sets it where the customer didn't.
 """
 
 import asyncio
@@ -178,15 +178,22 @@ def read_payment(body):
     return debit, credit, amount
 
 
+def read_not_after(text):
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("expected seconds since 1970 in the header Not-After") from None
+
+
 async def pay(request):
     key = request.headers.get("idempotency-key", "")
     if not 0 < len(key) <= 200:
         return answer(422, error="expected the header Idempotency-Key with 1 to 200 characters")
     try:
-        payment = read_payment(await request.json())
+        payment, until = read_payment(await request.json()), read_not_after(request.headers.get("not-after", "inf"))
     except ValueError as error:
         return answer(422, error=str(error))
-    if time.time() > float(request.headers.get("not-after", "inf")):
+    if time.time() > until:
         return answer(503, error="not committed: it arrived when its sender waited no longer")
     try:
         outcome = await bank.run("SELECT pay($1, $2, $3, $4, $5)", key, *payment, CENTER)
