@@ -1,5 +1,5 @@
 from faults.center_isolated import CenterIsolated
-from faults.power_loss import PRIMARYS_CENTER
+from faults.model import PRIMARYS_CENTER
 from harness import runbooks
 from harness.conditions import replicas_caught_up, service_restored
 from harness.drill import drill, payments

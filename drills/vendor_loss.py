@@ -1,4 +1,5 @@
-from faults.power_loss import PRIMARYS_CENTER, CenterPowerLoss
+from faults.model import PRIMARYS_CENTER
+from faults.power_loss import CenterPowerLoss
 from harness import runbooks
 from harness.conditions import all_is_whole, service_restored
 from harness.drill import drill, payments

@@ -9,7 +9,7 @@ from runtime.cluster import Cluster
 from runtime.database import wait_for
 from runtime.staged import Deferred, Staged
 from topologies.kinds import KINDS
-from topologies.model import Check, Effect, Moment, Proof, Topology
+from topologies.model import Center, Check, Effect, Moment, Proof, Topology
 
 
 class Fault(Protocol):
@@ -79,6 +79,36 @@ class Stroke:
             return self.staged.act()
         finally:
             self.release()
+
+
+PRIMARYS_CENTER = "primary's center"
+
+
+class CenterStroke(Stroke):
+    """What faults of a whole center share. `center` is a name, or "primary's center": where the primary is by then."""
+
+    def __init__(self, center: str) -> None:
+        self.target = center
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"center": self.target}
+
+    @staticmethod
+    def targets(topology: Topology) -> list[str]:
+        return [center.name for center in topology.centers]
+
+    def centers(self, topology: Topology) -> tuple[Center, ...]:
+        return (topology.center(self.target),) if self.target != PRIMARYS_CENTER else ()  # not known before it is prepared
+
+    def effect(self, topology: Topology) -> Effect:
+        raise NotImplementedError
+
+    def stage(self, cluster: Cluster) -> Staged | Deferred:
+        if self.target == PRIMARYS_CENTER:
+            self.target = cluster.topology.center_of(cluster.wait_primary(within_s=10).name).name
+        effect = self.effect(cluster.topology)
+        return cluster.stage(cut=effect.cut, kill=effect.down)
 
 
 def proof_of_death(cluster: Cluster, node: str) -> Check:

@@ -6,14 +6,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from faults.model import Stroke, proof_of_death
+from faults.model import CenterStroke, proof_of_death
 from runtime.addresses import DOOR
 from runtime.cluster import Cluster
-from runtime.staged import Deferred, Staged
 from topologies.kinds import KINDS
 from topologies.model import Center, Check, Effect, Proof, Topology
-
-PRIMARYS_CENTER = "primary's center"
 
 
 def outage(topology: Topology, centers: tuple[Center, ...]) -> Effect:
@@ -23,38 +20,18 @@ def outage(topology: Topology, centers: tuple[Center, ...]) -> Effect:
     return Effect(down=tuple(n.name for c in centers for n in c.nodes), cut=tuple(dict.fromkeys(cut)))
 
 
-class CenterPowerLoss(Stroke):
+class CenterPowerLoss(CenterStroke):
     """Every node and link of one center at once. `center` is a name, or "primary's center": where the primary is by then.
 
     The links' packets are dropped first and the nodes killed then: a proxy would still deliver what it holds, and hide a loss.
     SIGKILL keeps what the kernel had in its page cache: unsynced writes survive here and would not in a real power cut.
     """
 
-    def __init__(self, center: str) -> None:
-        self.target = center
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return {"center": self.target}
-
-    @staticmethod
-    def targets(topology: Topology) -> list[str]:
-        return [center.name for center in topology.centers]
-
-    def centers(self, topology: Topology) -> tuple[Center, ...]:
-        return (topology.center(self.target),) if self.target != PRIMARYS_CENTER else ()  # not known before it is prepared
-
     def effect(self, topology: Topology) -> Effect:
         return outage(topology, self.centers(topology))
 
     def undo(self) -> str:
         return f"start every node of {self.target} again, then let its links carry packets"
-
-    def stage(self, cluster: Cluster) -> Staged | Deferred:
-        if self.target == PRIMARYS_CENTER:
-            self.target = cluster.topology.center_of(cluster.wait_primary(within_s=10).name).name
-        effect = self.effect(cluster.topology)
-        return cluster.stage(cut=effect.cut, kill=effect.down)
 
     def proof(self, cluster: Cluster) -> Proof:
         effect = self.effect(cluster.topology)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
@@ -157,12 +158,19 @@ def _latency(panel: Panel, data: Timeline, words: Words) -> None:
     median = {"color": ACCENT, "linewidth": 1.6}
     tail = {"color": INK, "linewidth": 1.1, "linestyle": (0, (4, 1.5))}
     _title(panel, words("timeline.panel_latency"), [("p50", median), ("p99", tail)])
-    if not data.latency.notna().to_numpy().any():
+    _milliseconds(panel, data.latency, {"p99": tail, "p50": median}, data, words, top=1.0)
+
+
+def _milliseconds(
+    panel: Panel, lines: pd.DataFrame, styles: dict[str, dict[str, Any]], data: Timeline, words: Words, *, top: float
+) -> None:
+    """Durations as stairs on a logarithmic axis, the first at the back, up to `top` ms at least; words where there are none."""
+    if not lines.notna().to_numpy().any():
         return _nothing(panel, words)
-    for column, style in (("p99", tail), ("p50", median)):
-        _stairs(panel, data.latency[column].to_numpy(dtype=float), data, style)
-    values = data.latency.to_numpy(dtype=float)
-    low, high = _round_125(max(np.nanmin(values), 0.1), down=True), _round_125(max(np.nanmax(values), 1.0), down=False)
+    for column, style in styles.items():
+        _stairs(panel, lines[column].to_numpy(dtype=float), data, style)
+    values = lines.to_numpy(dtype=float)
+    low, high = _round_125(max(np.nanmin(values), 0.1), down=True), _round_125(max(np.nanmax(values), top), down=False)
     panel.axes.set_yscale("log")
     panel.axes.set_ylim(low, high)
     _grid(panel, FixedLocator(_log_ticks(low, high)), FuncFormatter(_number))
@@ -213,16 +221,7 @@ def _delays(panel: Panel, host: Host, data: Timeline, words: Words) -> None:
     wake = {"color": INK, "linewidth": 1.1, "linestyle": (0, (4, 1.5))}
     keys = [(words("host.sync"), sync), (words("host.wake"), wake), (words("host.stall"), {"color": LINE, "linewidth": 9})]
     _title(panel, what_to_see(host, words), keys)
-    if not host.delays.notna().to_numpy().any():
-        return _nothing(panel, words)
-    for column, style in (("wake", wake), ("sync", sync)):
-        _stairs(panel, host.delays[column].to_numpy(dtype=float), data, style)
-    values = host.delays.to_numpy(dtype=float)
-    low, high = _round_125(max(np.nanmin(values), 0.1), down=True), _round_125(max(np.nanmax(values), 10.0), down=False)
-    panel.axes.set_yscale("log")
-    panel.axes.set_ylim(low, high)
-    _grid(panel, FixedLocator(_log_ticks(low, high)), FuncFormatter(_number))
-    return None
+    _milliseconds(panel, host.delays, {"wake": wake, "sync": sync}, data, words, top=10.0)
 
 
 def _shares(panel: Panel, host: Host, data: Timeline, words: Words) -> None:

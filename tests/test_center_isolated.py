@@ -9,7 +9,8 @@ import pytest
 
 from faults import build
 from faults.center_isolated import CenterIsolated
-from faults.power_loss import PRIMARYS_CENTER, CenterPowerLoss
+from faults.model import PRIMARYS_CENTER
+from faults.power_loss import CenterPowerLoss
 from harness.conditions import another_primary
 from topologies.model import Effect
 from topologies.two_region_three_center import two_region_three_center
