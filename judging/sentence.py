@@ -21,6 +21,7 @@ ENGLISH: dict[str, str] = {
     "fault.tableemptied": "a wrong statement emptied {target}",
     "fault.bitsflipped": "bits flipped under {target}",
     "fault.nodekilled": "{target} was killed",
+    "fault.nodefrozen": "{target} was frozen",
     "fault.linkblackholed": "the link {target} swallowed everything",
     "fault.halfisolated": "{target} was cut from its peers and its store",
     "fault.plannedswitchover": "{old} handed over to {new} as planned",

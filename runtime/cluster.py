@@ -16,6 +16,7 @@ import struct
 import subprocess
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -252,8 +253,9 @@ class Cluster:
             return False
 
     def held_or_running(self, name: str) -> bool:
-        """As `running`, without asking the engine where the first process is held and lives."""
-        return self.machine(name) is not None or self.running(name)
+        """As `running`, without asking the engine where the first process is held and lives. Who is frozen does not run."""
+        machine = self.machine(name)
+        return self.running(name) if machine is None else not machine.frozen()
 
     def carries(self, source: str, target: str) -> bool:
         """Sends datagrams from `source` to `target`: a one-way cut stalls TCP both ways, UDP tells the direction.
@@ -458,6 +460,26 @@ class Cluster:
         """Whether the engine says that the container has living processes: a frozen one has."""
         container = self.find(name)
         return container is not None and container.status in ("running", "paused")
+
+    def freeze(self, node: str) -> Moment:
+        """Let no process of the node run until `thaw`: it keeps its connections and says nothing. Raises ClusterError."""
+        container, before_ns = self.container(node), time.monotonic_ns()
+        try:
+            container.pause()
+        except engine.REFUSALS as error:
+            raise ClusterError(f"{node} could not be frozen: {engine.brief(error)}") from error
+        return Moment(before_ns, time.monotonic_ns())
+
+    def thaw(self, node: str) -> None:
+        """Let a frozen node run on. Safe on one that runs, is dead or is gone."""
+        container = self.find(node)
+        if container is not None and container.status == "paused":
+            container.unpause()
+
+    def frozen(self, node: str) -> bool:
+        """Whether none of its processes may run: by the kernel, where it may be asked from here, else by the engine."""
+        machine = self.machine(node)
+        return self.container_state(node)["Paused"] is True if machine is None else machine.frozen()
 
     def start(self, nodes: Iterable[str]) -> None:
         """Start dead nodes again, with their disks as they were left. Safe on nodes that run.

@@ -146,6 +146,17 @@ class Machine:
             return False
         return any(line.split(":", 2)[2] in self.cgroups.values() for line in text.splitlines())
 
+    def frozen(self) -> bool:
+        """Whether the kernel lets none of its processes run; False where no control group says so."""
+        for controllers, name, word in ((("freezer",), "freezer.state", "FROZEN"), (("",), "cgroup.events", "frozen 1")):
+            group = self.cgroup(*controllers)
+            try:
+                if group is not None and (group / name).is_file():
+                    return word in (group / name).read_text().splitlines()
+            except OSError:  # it died meanwhile
+                return False
+        return False
+
     def thaw_fd(self) -> tuple[int, str] | None:
         """A descriptor (the caller closes it) and what to write to it so that a frozen container runs on; None: there is none."""
         for controllers, name, word in ((("freezer",), "freezer.state", "THAWED"), (("",), "cgroup.freeze", "0")):

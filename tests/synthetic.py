@@ -967,7 +967,9 @@ def _cut(fault: FaultStory) -> tuple[str, ...]:
 def _victim(subject: str, fault: FaultStory) -> dict[str, Any]:
     """What was read back from a victim: of a death its exit code, of a cut its packets."""
     happened = bool(fault.proved)
-    if subject in fault.down:
+    if fault.name == "NodeFrozen":
+        expected, seen = "frozen, no answer", "frozen, no answer" if happened else "not frozen, answers"
+    elif subject in fault.down:
         expected = "killed (exit code 137), port closed"
         seen = "exited, exit code 137, port 5432 closed" if happened else "running, exit code 0, port 5432 open"
     elif fault.name == "PlannedSwitchover":
@@ -1157,6 +1159,7 @@ _BACK = replace(_THERE, at_s=44.0, target="dc1-a", old="dc2-a", new="dc1-a")
 _STILL = FaultStory(
     name="NodeKilled", target="dc2-b", down=("dc2-b",), outages=(), new="dc1-a", leader_gone_s=None, leader_new_s=None
 )
+_FROZEN = replace(FaultStory(), name="NodeFrozen", target="dc1-a", down=("dc1-a",))
 _SHORT = replace(FaultStory(), heal_s=25.0)
 
 SCENARIOS: dict[str, Scenario] = {
@@ -1167,6 +1170,8 @@ SCENARIOS: dict[str, Scenario] = {
                                              leader_gone_s=0.2, leader_new_s=0.25),), ends_s=60),
     "stall": Scenario(faults=(replace(_SHORT, name="NodePaused", target="dc2-a", down=("dc2-a",), new="dc1-a",
                                       outages=(Outage(0.15, 8.0, late=True),)),), ends_s=60),
+    "frozen": Scenario(faults=(_FROZEN,)),
+    "not-frozen": Scenario(faults=(replace(_FROZEN, proved=False),)),
     "relapse": Scenario(faults=(replace(FaultStory(), outages=(Outage(0.15, 9.0), Outage(22.0, 26.0)),
                                         promoted_s=7.0, leader_gone_s=4.0, leader_new_s=4.5, heal_s=42.0),), ends_s=80),
     "no-return": Scenario(faults=(replace(FaultStory(), outages=(Outage(0.15, 40.0),)),),

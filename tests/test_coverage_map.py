@@ -58,6 +58,7 @@ def test_targets_are_all_that_stands_and_no_more() -> None:
     found = {name: fault.targets(two_regions()) for name, fault in FAULTS.items()}
     databases = ["dc1-a", "dc1-b", "dc2-a", "dc2-b", "dc3-a"]
     assert found["NodeKilled"] == [node.name for node in two_regions().nodes()]
+    assert found["NodeFrozen"] == found["NodeKilled"]
     assert found["CenterPowerLoss"] == ["dc1", "dc2", "dc3"]
     assert found["RegionLoss"] == ["A", "B"]
     assert found["LinkBlackholed"][:3] == ["dc1<->dc2", "dc1<->dc3", "dc2<->dc3"]
@@ -505,6 +506,7 @@ def test_cells_name_the_drills_that_cover_them() -> None:
         ("HalfIsolated", "primary"): ["half-isolated-primary"],
         ("LinkBlackholed", "dc1<->dc2"): ["link-cut"],
         ("NodeKilled", "primary"): ["node-kill"],
+        ("NodeFrozen", "primary"): ["primary-frozen"],
         ("PlannedSwitchover", "dc2"): ["planned-switchover"],
         ("PlannedSwitchover", "dc1"): ["planned-switchover"],  # and back: the primary is in dc2 by then
         ("CenterPowerLoss", "dc1 (primary)"): ["center-loss", "failover-interrupted", "surge-failover"],

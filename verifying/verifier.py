@@ -2043,6 +2043,9 @@ def promoted_over(run: Run, committed: Sequence[int]) -> Iterator[str]:
                 yield f"the log of {node} tells a promotion without a new timeline"
 
 
+KILLS = ("CenterPowerLoss", "RegionLoss", "NodeKilled", "SiteDestroyed")
+
+
 def effect_of(run: Run, fault: Fault) -> tuple[set[str], set[str]]:
     """What a fault takes down and cuts by its target; of one that the page does not name, what it says itself."""
     links = [(link["source"], link["target"]) for link in run.topology["links"]]
@@ -2057,7 +2060,7 @@ def effect_of(run: Run, fault: Fault) -> tuple[set[str], set[str]]:
         one, other = [*re.split("<->|->", fault.target), ""][:2]
         return set(), {f"{one}->{other}"} | ({f"{other}->{one}"} if "<->" in fault.target else set())
     nothing = ("PlannedSwitchover", "BitsFlipped", "CustomersSurge", "TableEmptied")
-    alone = {"NodeKilled": {fault.target}} | {name: set[str]() for name in nothing}
+    alone = {name: {fault.target} for name in ("NodeKilled", "NodeFrozen")} | {name: set[str]() for name in nothing}
     return alone.get(fault.name, set(fault.down)), set() if fault.name in alone else set(fault.cut)
 
 
@@ -2095,7 +2098,9 @@ def proofs(run: Run) -> Rules:
                 sound = seen == check["expected"]
             elif subject in fault.destroyed:
                 sound = bool(re.fullmatch(r"no container, no disk, port \d+ closed", seen))
-            elif subject in fault.down:
+            elif fault.name == "NodeFrozen":
+                sound = seen == "frozen, no answer"
+            elif subject in fault.down and fault.name in KILLS:
                 sound = bool(re.fullmatch(r"exited, exit code 137, port \d+ closed", seen))
             elif subject in fault.cut:
                 packets = re.fullmatch(r"(?:.*, )?(\d+) packets dropped", seen)
@@ -2191,8 +2196,9 @@ def faults(run: Run, samples: list[Sample], baseline: Span) -> Rules:
             if fault.proved:
                 alive = [s for s in samples if s.ok and s.node == node and start < s.t_ns and max(s.asked_ns, s.t_ns) < end]
                 alive = [s for s in alive if s.asked_ns > start + within(fault.after, s.asked_ns)]
-                yield "victims_fell_silent", [node] * bool(alive or any(start < t < end - CLOCKS for t in lines))
-                if fault.healed and fault.healed["ok"]:
+                spoke = fault.name in (*KILLS, "NodeFrozen") and any(start < t < end - CLOCKS for t in lines)
+                yield "victims_fell_silent", [node] * bool(alive or spoke)
+                if fault.name in KILLS and fault.healed and fault.healed["ok"]:
                     back = any(end - CLOCKS <= t <= fault.healed.t + 15 * S for t in lines)
                     yield "logs_resume_with_the_heal", [node] * (not back)
         end = fault.heal_started or fault.window_end

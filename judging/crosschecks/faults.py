@@ -12,12 +12,15 @@ from judging.outage import failing_second, forgiven
 from judging.records import Check, Replaced
 
 DEATHS = ("CenterPowerLoss", "RegionLoss", "NodeKilled", "SiteDestroyed")
+FREEZES = "NodeFrozen"  # nothing of the victim runs, and nothing of it is dead
+SILENCES = (*DEATHS, FREEZES)  # a victim writes no log
 DESTROYS = ("SiteDestroyed",)  # of these, nothing of the victim is left
 EMPTIES = "TableEmptied"
 WITH_IT = {"payments": {"entries"}}  # a table that refers to another one is emptied with it
 EMPTIED = re.compile(r"^0 of [1-9]\d* rows of before transaction \d+$")
 DEAD = re.compile(r"^exited, exit code 137, port \d+ closed$")
 GONE = re.compile(r"^no container, no disk, port \d+ closed$")
+STILL = "frozen, no answer"
 DROPPED = re.compile(r"^(?:rule in place, )?(\d+) packets dropped$")
 FLIPPED = re.compile(r"^bytes ([0-9a-f]+) \(were ([0-9a-f]+)\)$")
 RESUMES_NS = 15 * SECOND_NS  # a container's first words, on a machine that starts five at once
@@ -57,7 +60,7 @@ def _effect(case: Case, fault: Fault) -> tuple[set[str], set[str]] | None:
     """What a fault of ours does, by the plan's topology; None for a fault of another name."""
     if fault.name in ("PlannedSwitchover", "BitsFlipped", "CustomersSurge", EMPTIES):
         return set(), set()
-    if fault.name == "NodeKilled":
+    if fault.name in ("NodeKilled", FREEZES):
         return {fault.target}, set()
     if fault.name == "LinkBlackholed":
         one, both, other = fault.target.partition("<->")
@@ -78,7 +81,10 @@ def _effect(case: Case, fault: Fault) -> tuple[set[str], set[str]] | None:
 
 
 def proof_is_of_its_kind(case: Case) -> Iterator[str]:
-    """A death is proved by its exit code, a cut by its rule and packets; `ok` follows from what was expected and seen."""
+    """A death is proved by its exit code, a frozen node by the kernel and its silence, a cut by its rule and packets.
+
+    `ok` follows from what was expected and seen.
+    """
     for fault in (f for f in case.faults if f.proof is not None):
         assert fault.proof is not None
         for check in fault.proof.checks:
@@ -102,6 +108,8 @@ def _unlike(fault: Fault, check: Check) -> str | None:
         return None if GONE.match(seen) else "expected neither a container nor a disk of a destroyed node, and a closed port"
     if check.subject in fault.effect.down and fault.name in DEATHS:
         return None if DEAD.match(seen) else "expected exit code 137 of a killed node and a closed port"
+    if check.subject in fault.effect.down and fault.name == FREEZES:
+        return None if seen == STILL else "expected a frozen node that does not answer"
     if check.subject in fault.effect.cut:
         dropped = DROPPED.match(seen)
         # A dead center sends nothing: there the rule alone is the proof.
@@ -147,12 +155,12 @@ def victims_fell_silent(case: Case) -> Iterator[str]:
                         f"Fault {fault.id} has {node} down by its proof; samples.csv has {len(answered)} answers of it, the"
                         f" first at {at}."
                     )
-            if fault.name not in DEATHS:
+            if fault.name not in SILENCES:
                 continue
             spoke = [t_ns for t_ns, _ in case.log(node) if from_ns < t_ns < until_ns]
             if spoke:
                 yield (
-                    f"Fault {fault.id} killed {node} by its proof; logs/{node}.log"
+                    f"Fault {fault.id} {'froze' if fault.name == FREEZES else 'killed'} {node} by its proof; logs/{node}.log"
                     f" goes on, {len(spoke)} lines from {case.since_start(spoke[0])}"
                     " on."
                 )
