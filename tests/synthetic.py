@@ -1168,6 +1168,7 @@ SCENARIOS: dict[str, Scenario] = {
     "unknown": Scenario(unknown_committed=40),
     "short-outage": Scenario(faults=(replace(_SHORT, outages=(Outage(0.15, 0.45),), promoted_s=0.35,
                                              leader_gone_s=0.2, leader_new_s=0.25),), ends_s=60),
+    # A fault that nobody has: what its intent says is believed.
     "stall": Scenario(faults=(replace(_SHORT, name="NodePaused", target="dc2-a", down=("dc2-a",), new="dc1-a",
                                       outages=(Outage(0.15, 8.0, late=True),)),), ends_s=60),
     "frozen": Scenario(faults=(_FROZEN,)),

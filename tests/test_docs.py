@@ -6,6 +6,8 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import click
 import pytest
@@ -15,6 +17,8 @@ from faults import FAULTS
 from harness.cli import main
 from harness.drill import DRILLS, catalogue, load_drill
 from judging import records
+from judging.crosschecks.case import Case
+from judging.crosschecks.story import targets_follow_from_their_basis
 from judging.evidence import COPY_COLUMNS, EVIDENCE_VERSION, PAYMENT_COLUMNS, SAMPLE_COLUMNS, Load, Plan, Targets
 from runtime.manager import managers
 from topologies.settings import SYNCHRONOUS
@@ -43,23 +47,30 @@ def rows(text: str) -> dict[str, str]:
 def test_every_drill_has_its_row_with_claim_and_targets(name: str) -> None:
     text = text_of("docs/drills.md")
     row = rows(text).get(name, "")
-    assert catalogue()[name] in row
-    assert re.search(rf"^## {name}$", text, flags=re.MULTILINE)
+    assert catalogue()[name] in row, f"docs/drills.md: give {name} a row in the table at its head, with its claim word for word"
+    assert re.search(rf"^## {name}$", text, flags=re.MULTILINE), f"docs/drills.md: give {name} a part, '## {name}'"
     wanted = {k: v for k, v in load_drill(name).targets.model_dump(exclude={"basis"}).items() if v is not None}
     told = {k: float(v) for k, v in re.findall(r"`(\w+)` ([\d.]+)", row)}
-    assert told == wanted
+    assert told == wanted, f"docs/drills.md: the row of {name} has to say the targets of the code"
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_every_target_follows_from_its_basis(name: str) -> None:
+    """Else every run of it is INVALID."""
+    plan = SimpleNamespace(targets=load_drill(name).targets)
+    assert list(targets_follow_from_their_basis(cast(Case, SimpleNamespace(plan=plan)))) == []
 
 
 @pytest.mark.parametrize("name", catalogue())
 def test_every_drills_row_names_its_fault(name: str) -> None:
     tree = ast.parse((DRILLS / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8"))
     used = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)} & set(FAULTS)
-    row = rows(text_of("docs/drills.md"))[name]
-    assert used == set(re.findall(r"`([A-Z]\w+)`", row))
+    row = rows(text_of("docs/drills.md")).get(name, "")
+    assert used == set(re.findall(r"`([A-Z]\w+)`", row)), f"docs/drills.md: the row of {name} has to name the faults of its body"
 
 
 def test_no_row_is_left_of_a_drill_that_is_gone() -> None:
-    assert set(rows(text_of("docs/drills.md"))) == set(catalogue())
+    assert set(rows(text_of("docs/drills.md"))) <= set(catalogue())
 
 
 def part_of(topology: str) -> str:
@@ -73,7 +84,8 @@ def test_every_setting_has_its_row_with_its_default(topology: str) -> None:
     first, here = rows(part_of(FIRST)), rows(part_of(topology))
     for name, default in topologies.catalogue()[topology]().settings.items():
         row = here.get(name, first.get(name, ""))
-        assert f"| `{name}` | {default} |" in row
+        where = "a row of its own, or the same default as the first topology"
+        assert f"| `{name}` | {default} |" in row, f"docs/topologies.md, part {topology}: {name} needs {where}"
 
 
 @pytest.mark.parametrize("topology", topologies.catalogue())
@@ -86,6 +98,8 @@ def test_no_row_is_left_of_a_setting_that_is_gone(topology: str) -> None:
 def test_every_topology_has_its_part() -> None:
     parts = re.findall(r"^## (.*)$", text_of("docs/topologies.md"), flags=re.MULTILINE)
     assert parts[0] == FIRST
+    missing = set(topologies.catalogue()) - set(parts)
+    assert not missing, f"docs/topologies.md: give each a part, '## name': {', '.join(sorted(missing))}"
     assert sorted(parts) == sorted(topologies.catalogue())
 
 
@@ -109,7 +123,7 @@ def test_every_option_is_in_the_howto(option: str) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_fault_is_in_the_howto(fault: str) -> None:
-    assert fault in rows(text_of("docs/howto.md"))
+    assert fault in rows(text_of("docs/howto.md")), f"docs/howto.md: give {fault} a row in the table of faults and their targets"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
@@ -227,5 +241,6 @@ def test_the_picture_is_small() -> None:
 
 def test_every_manager_has_its_part_and_its_row() -> None:
     page = text_of("docs/managers.md")
-    assert set(re.findall(r"^## (.*)$", page, flags=re.MULTILINE)) == set(managers())
-    assert set(re.findall(r"^\| \[`([a-z-]+)`\]", page, flags=re.MULTILINE)) == set(managers())
+    parts, told = (set(re.findall(p, page, flags=re.MULTILINE)) for p in (r"^## (.*)$", r"^\| \[`([a-z-]+)`\]"))
+    assert parts == set(managers()), f"docs/managers.md: parts that are missing or too many: {parts ^ set(managers())}"
+    assert told == set(managers()), f"docs/managers.md: rows that are missing or too many: {told ^ set(managers())}"
