@@ -569,14 +569,14 @@ class Evidence:
         """Millions of rows by way of Arrow. A file that is not plain is read by pandas, which says what is wrong with it."""
         from judging.columns import read_frame
 
-        self._check_quotes(name)
+        self._check_plain(name, columns, types)
         frame = read_frame(self.path(name), columns, types, categories) if self.path(name).is_file() else None
         return self._frame(name, columns, types) if frame is None else frame
 
     def _frame(self, name: str, columns: Sequence[str], types: dict[str, str]) -> pd.DataFrame:
         import pandas as pd
 
-        self._check_quotes(name)
+        self._check_plain(name, columns, types)
         try:
             frame = pd.read_csv(
                 self.path(name),
@@ -590,15 +590,20 @@ class Evidence:
             raise EvidenceError(f"{name}: expected the columns {', '.join(columns)}; seen {', '.join(frame.columns)}")
         return frame
 
-    def _check_quotes(self, name: str) -> None:
-        """Raises EvidenceError where a line's quotes don't stand around fields. What is packed has a checksum of its own."""
-        from judging.columns import misquoted
+    def _check_plain(self, name: str, columns: Sequence[str], types: dict[str, str]) -> None:
+        """Raises EvidenceError for what readers take and the page does not say. What is packed has a checksum of its own."""
+        from judging.columns import misquoted, padded
 
         path = self.path(name)
-        if path.suffix == ".csv" and path.is_file() and (line := misquoted(path)) is not None:
-            raise EvidenceError(
-                f"{name} of {self.directory} cannot be read: line {line}: expected quotes in pairs around a field; seen others"
-            )
+        if path.suffix != ".csv" or not path.is_file():
+            return
+        if (line := misquoted(path)) is not None:
+            seen = "expected quotes in pairs around a field; seen others"
+        elif (line := padded(path, columns, [column for column in columns if types[column] != "str"])) is not None:
+            seen = "expected whole numbers; seen one with blanks around it"
+        else:
+            return
+        raise EvidenceError(f"{name} of {self.directory} cannot be read: line {line}: {seen}")
 
 
 def _parse(kind: type[M], text: str, name: str) -> M:

@@ -531,7 +531,10 @@ def _check_witness(records: Records) -> None:
 
 
 def _samples(frame: pd.DataFrame) -> pd.DataFrame:
-    """Raises where a list of copies is none: figures that come from it would be made of the rows that happen to be whole."""
+    """Raises where a row is not as the page says: figures would be made of the rows that happen to be whole."""
+    for name in ("ok", "in_recovery"):
+        if (odd := ~frame[name].dropna().isin((0, 1))).any():
+            raise ValueError(f"{name}: expected 0 or 1; seen something else in {int(odd.sum())} rows")
     if (frame["t_ns"] < frame["asked_ns"]).any():
         raise ValueError("a sample was answered before it was asked for")
     for text in frame["replication"].unique():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from benchmarks.scale import write_run
 from judging import columns
 from judging.books import audit
-from judging.columns import AccountBook, KeyBook, misquoted
+from judging.columns import AccountBook, KeyBook, misquoted, padded
 from judging.copies import Shelf
 from judging.evidence import Evidence, csv_gz
 from judging.measure import measure
@@ -207,3 +207,25 @@ def test_quotes_stand_in_pairs_around_a_field(tmp_path: Path, line: bytes, whole
     path = tmp_path / "text.csv"
     path.write_bytes(b"x,y,z\n1,2,3\n" + line + b"4,5,6\n")
     assert misquoted(path) == (None if whole else 3)
+
+
+@pytest.mark.parametrize(
+    ("line", "whole"),
+    [
+        (b"10, a b ,7\n", True),  # a text may have any
+        (b'10,"a, b",7\n', True),
+        (b"1 ,a,7\n", False),
+        (b"10,a, 7\n", False),
+        (b"10,a,7 \n", False),
+        (b"\t10,a,7\n", False),
+        (b'10,"a, b",7\t\n', False),
+        (b"10,a,7\x0b\n", False),
+        (b"10,a,\x0c\n", False),
+    ],
+)
+def test_no_blanks_stand_around_a_number(tmp_path: Path, line: bytes, whole: bool) -> None:
+    path = tmp_path / "numbers.csv"
+    path.write_bytes(b"x,y,z\n1,2,3\n" + line + b"4,5,6\n")
+    assert padded(path, ("x", "y", "z"), ("x", "z")) == (None if whole else 3)
+    path.write_bytes(path.read_bytes().removesuffix(b"\n4,5,6\n"))  # at the very end
+    assert padded(path, ("x", "y", "z"), ("x", "z")) == (None if whole else 3)

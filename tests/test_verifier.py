@@ -124,12 +124,15 @@ def test_a_run_without_a_payment_of_the_probe_is_in_doubt(tmp_path: Path) -> Non
         ("streaming", "stream\\ing"),
         ('""sync_state"": ""', '""sync_state"": 7, ""x"": ""'),
         ('(""', '(&"'),
+        (",1,1,1,", ",1,2,1,"),  # neither a primary nor a standby
+        (",1,1,1,", ",3,1,1,"),  # neither answered nor not
+        ("8,,[],", " ,,[],"),  # a tenth of where it was
     ],
 )
 def test_a_list_of_copies_that_is_none_is_damage_to_both(tmp_path: Path, old: str, new: str) -> None:
     """One flipped bit in a list of copies: the judge took figures from the lists that were whole, the verifier took none.
 
-    Or in the quotes around one: the judge took another text for it.
+    Or in the quotes around one: the judge took another text for it. Or in a number beside it.
     """
     run = write_run(tmp_path / "run", SCENARIOS["center-loss"])
     text = (run / "samples.csv").read_text()
