@@ -12,6 +12,7 @@ import hashlib
 import io
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -190,15 +192,32 @@ class Plan(Model):
         return written
 
 
+SOURCES = ("harness", "databases", "dcs", "door", "customers", "hands", "host")
+WALL = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d(?::?\d\d)?)")
+
+
+def _wall(text: str) -> str:
+    if not WALL.fullmatch(text):
+        raise ValueError("expected a wall time such as 2026-03-01T09:00:27.172676Z")
+    datetime.fromisoformat(text)  # no thirteenth month
+    return text
+
+
 class Event(Model):
     seq: int
     t_ns: int
-    wall: str
-    source: str
+    wall: Annotated[str, AfterValidator(_wall)]
+    source: str  # one of SOURCES; in version 1 also the program's name
     kind: str
     text: str
     data: dict[str, Any]
     prev: str | None = Field(default=None, exclude_if=_nothing)  # SHA-256 of the line before; None in version 1
+
+    @model_validator(mode="after")
+    def _of_a_source(self) -> Self:
+        if self.prev is not None and self.source not in SOURCES:
+            raise ValueError(f"expected a source of {', '.join(SOURCES)}; seen {self.source!r}")
+        return self
 
 
 class WorkerCount(Model):

@@ -120,6 +120,27 @@ def test_a_run_without_a_payment_of_the_probe_is_in_doubt(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("old", "new"),
     [
+        (b'"source": "harness"', b'"source": "harneSs"'),
+        (b"T02:", b"t02:"),
+        (b'"wall": "2026-01', b'"wall": "2026-13'),
+    ],
+)
+def test_a_heal_of_nobody_or_of_no_time_is_none_to_both(tmp_path: Path, old: bytes, new: bytes) -> None:
+    """One flipped bit in the line of a heal's end: the judge took it all the same."""
+    run = write_run(tmp_path / "run", SCENARIOS["center-loss"])
+    lines = (run / "events.jsonl").read_bytes().splitlines(keepends=True)
+    number = next(n for n, line in enumerate(lines) if b'"kind": "healed"' in line)
+    assert old in lines[number]
+    lines[number] = lines[number].replace(old, new, 1)
+    (run / "events.jsonl").write_bytes(b"".join(lines))
+    judged, verified, found = compare(run)
+    assert (judged["verdict"], verified["verdict"], found) == ("INVALID", "INVALID", [])
+    assert judged["faults"][0]["healed"] is False
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
         ('""state""', '""stale""'),
         ("streaming", "stream\\ing"),
         ('""sync_state"": ""', '""sync_state"": 7, ""x"": ""'),
