@@ -1172,7 +1172,6 @@ SCENARIOS: dict[str, Scenario] = {
     "stall": Scenario(faults=(replace(_SHORT, name="NodePaused", target="dc2-a", down=("dc2-a",), new="dc1-a",
                                       outages=(Outage(0.15, 8.0, late=True),)),), ends_s=60),
     "frozen": Scenario(faults=(_FROZEN,)),
-    "not-frozen": Scenario(faults=(replace(_FROZEN, proved=False),)),
     "relapse": Scenario(faults=(replace(FaultStory(), outages=(Outage(0.15, 9.0), Outage(22.0, 26.0)),
                                         promoted_s=7.0, leader_gone_s=4.0, leader_new_s=4.5, heal_s=42.0),), ends_s=80),
     "no-return": Scenario(faults=(replace(FaultStory(), outages=(Outage(0.15, 40.0),)),),

@@ -28,7 +28,7 @@ def decided(*stalls: tuple[float, float], within_s: float = 60, waited_s: float 
     """What an unreached wait is, with stalls of the host's disk; seconds from where the wait began."""
     began_ns = ENDED_NS - round((within_s if waited_s is None else waited_s) * S)
     host = Host([HostStall("disk", began_ns + round(a * S), began_ns + round(b * S)) for a, b in stalls])
-    event = Event(seq=1, t_ns=ENDED_NS, wall="", source="harness", kind="until", text="", data={}, prev="")
+    event = Event(seq=1, t_ns=ENDED_NS, wall="2026-01-15T02:00:00Z", source="harness", kind="until", text="", data={}, prev="")
     found = missed([(event, Until(condition="service_restored", within_s=within_s, reached=False, waited_s=waited_s))], host)
     assert len(found.breaches) + len(found.undecided) == 1
     return "breach" if found.breaches else "undecided"
@@ -64,7 +64,7 @@ def test_what_was_waited_beyond_the_patience_counts_for_the_bank() -> None:
 
 
 def test_version_1_knows_nothing_of_its_host() -> None:
-    event = Event(seq=1, t_ns=ENDED_NS, wall="", source="harness", kind="until", text="", data={}, prev="")
+    event = Event(seq=1, t_ns=ENDED_NS, wall="2026-01-15T02:00:00Z", source="harness", kind="until", text="", data={}, prev="")
     found = missed([(event, Until(condition="c", within_s=30, reached=False, waited_s=30, seen="503"))], None)
     assert found.breaches == ["Awaited c within 30 s; it was not reached, seen: 503."]
     assert found.undecided == []

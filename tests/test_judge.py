@@ -171,6 +171,7 @@ def test_a_failed_heal_is_told_beside_the_verdict(judged: Judge) -> None:
         ("unknown", "PASS"),
         ("short-outage", "PASS"),
         ("stall", "PASS"),
+        ("frozen", "PASS"),
         ("relapse", "PASS"),
         ("no-return", "FAIL"),
         ("no-proof", "INVALID"),
