@@ -87,7 +87,7 @@ def padded(path: Path, columns: Sequence[str], numbers: Sequence[str]) -> int | 
     """The number of the first line in which one of `numbers` has blanks around it; None where none has.
 
     Both readers of CSV here take such a number all the same: a digit that became a blank leaves a tenth of it. Texts may
-    have some.
+    have some. Raises ValueError for a field that is longer than readers of CSV take (128 KiB).
     """
     if not path.stat().st_size:
         return None
@@ -101,7 +101,11 @@ def padded(path: Path, columns: Sequence[str], numbers: Sequence[str]) -> int | 
                 if not set(b",\n").isdisjoint(around):
                     start, end = text.rfind(b"\n", 0, place) + 1, text.find(b"\n", place)
                     after = len(text) if end < 0 else end
-                    row = next(csv.reader([text[start:after].decode(errors="replace")]))
+                    try:
+                        row = next(csv.reader([text[start:after].decode(errors="replace")]))
+                    except csv.Error as error:
+                        number = text[:start].count(b"\n") + 1
+                        raise ValueError(f"line {number}: {error}") from error
                     if any(row[at] != row[at].strip() for at in places if at < len(row)):
                         found.append(text[:start].count(b"\n") + 1)
                         break

@@ -617,12 +617,16 @@ class Evidence:
         path = self.path(name)
         if path.suffix != ".csv" or not path.is_file():
             return
-        if (line := misquoted(path)) is not None:
-            seen = "expected quotes in pairs around a field; seen others"
-        elif (line := padded(path, columns, [column for column in columns if types[column] != "str"])) is not None:
-            seen = "expected whole numbers; seen one with blanks around it"
-        else:
-            return
+        numbers = [column for column in columns if types[column] != "str"]
+        try:
+            if (line := misquoted(path)) is not None:
+                seen = "expected quotes in pairs around a field; seen others"
+            elif (line := padded(path, columns, numbers)) is not None:
+                seen = "expected whole numbers; seen one with blanks around it"
+            else:
+                return
+        except ValueError as error:
+            raise EvidenceError(f"{name} of {self.directory} cannot be read: {error}") from error
         raise EvidenceError(f"{name} of {self.directory} cannot be read: line {line}: {seen}")
 
 

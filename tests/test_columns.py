@@ -229,3 +229,10 @@ def test_no_blanks_stand_around_a_number(tmp_path: Path, line: bytes, whole: boo
     assert padded(path, ("x", "y", "z"), ("x", "z")) == (None if whole else 3)
     path.write_bytes(path.read_bytes().removesuffix(b"\n4,5,6\n"))  # at the very end
     assert padded(path, ("x", "y", "z"), ("x", "z")) == (None if whole else 3)
+
+
+def test_a_field_that_no_reader_takes_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    path.write_bytes(b"x,y\n1, " + b"a" * 200_000 + b"\n")
+    with pytest.raises(ValueError, match="line 2: field larger"):
+        padded(path, ("x", "y"), ("x",))
