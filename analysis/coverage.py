@@ -20,7 +20,8 @@ SCHEMA = "drillbook.coverage/1"
 Moment = Literal["steady", "takeover", "heal"]
 MOMENTS: tuple[Moment, ...] = ("steady", "takeover", "heal")
 ENOUGH_RUNS = 5  # that could be told; a cell with fewer is thin
-SWITCHOVER, BITS, EMPTIED = "PlannedSwitchover", "BitsFlipped", "TableEmptied"  # faults that stop nothing by themselves
+# Faults that stop nothing for good by themselves.
+SWITCHOVER, BITS, EMPTIED, ENDED = "PlannedSwitchover", "BitsFlipped", "TableEmptied", "ProcessKilled"
 PRIMARY, PRIMARYS_CENTER = "primary", "primary's center"  # in a plan: whoever it is, and where it stands, by then
 TABLES = ("payments", "entries", "accounts")
 RETURNED = "service_restored"
@@ -35,6 +36,7 @@ class Target:
     cut: tuple[str, ...] = ()
     destroyed: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
+    impaired: tuple[str, ...] = ()
 
 
 Targets = Mapping[str, Sequence[Target]]  # by the fault's name
@@ -228,14 +230,27 @@ def _of(stands: Stands, fault: str, target: Target, *, dead: tuple[str, ...] = (
     """`dead`: nodes that died just before."""
     if fault == SWITCHOVER:
         return _switchover(stands, target.name)
+    if fault == ENDED:  # it comes back, or another takes over before: no worse than if its machine had died
+        return _told("at worst", derive(stands, (*dead, _node(target)), ()))
     found = derive(stands, (*target.down, *dead), target.cut, target.destroyed)
     if fault == BITS:
         return gravest([found, _bits(stands, _node(target), primary_lives=not dead)])
     if target.damaged:
         return gravest([found, _emptied(stands)])
+    if target.impaired:
+        return gravest([found, _impaired(stands, target, dead)])
     if not target.down and not target.cut:
         return Expected(kind="unknown", loss="possible", why=f"{fault} stops nothing by itself, and no rule tells what it does")
     return found
+
+
+def _impaired(stands: Stands, target: Target, dead: tuple[str, ...]) -> Expected:
+    """Who confirms stays as it is; how long payments take over a bad link, and who gives up over it, is not derived."""
+    whole, cut = derive(stands, dead, ()), derive(stands, dead, target.impaired)
+    if cut == whole:
+        return whole
+    why = "the link goes on carrying: how long payments wait for it, and who gives up over it, depends on how bad it is"
+    return Expected(kind="unknown", loss=whole.loss, why=why)
 
 
 def _bits(stands: Stands, node: str, *, primary_lives: bool) -> Expected:

@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from faults.model import Stroke, proof_of_cut
+from faults.model import LinkFault, Stroke, proof_of_cut
 from runtime.cluster import Cluster
 from runtime.staged import Deferred, Staged
 from topologies.model import Check, Effect, Proof, Topology
 
 
-class LinkBlackholed(Stroke):
+class LinkBlackholed(LinkFault, Stroke):
     """`path` is `dc1<->dc2` (both ways) or `dc1->dc2` (one way). Other links keep carrying, so no center is cut off wholly."""
 
-    def __init__(self, path: str) -> None:
-        self.target = path
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return {"path": self.target}
-
-    @staticmethod
-    def targets(topology: Topology) -> list[str]:
-        one_way = [str(link) for link in topology.links]
-        order = [center.name for center in topology.centers]
-        both = [(link.source, link.target) for link in topology.links if order.index(link.source) < order.index(link.target)]
-        return [*(f"{one}<->{other}" for one, other in both), *one_way]
-
-    def paths(self) -> tuple[str, ...]:
-        if "<->" in self.target:
-            one, other = self.target.split("<->")
-            return (f"{one}->{other}", f"{other}->{one}")
-        return (self.target,)
-
     def effect(self, topology: Topology) -> Effect:
-        known = {str(link) for link in topology.links}
-        for path in self.paths():
-            if path not in known:
-                both = sorted(known)[0].replace("->", "<->")
-                raise ValueError(f"no link {path!r}; expected one of {', '.join(sorted(known))}, or both ways as {both}")
-        return Effect(cut=self.paths())
+        return Effect(cut=self.known(topology))
 
     def undo(self) -> str:
         return f"remove the rules that drop packets on {self.target}"

@@ -81,6 +81,39 @@ class Stroke:
             self.release()
 
 
+class LinkFault:
+    """What faults of a link share. `path` is `dc1<->dc2` (both ways) or `dc1->dc2` (one way)."""
+
+    def __init__(self, path: str) -> None:
+        self.target = path
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"path": self.target}
+
+    @staticmethod
+    def targets(topology: Topology) -> list[str]:
+        one_way = [str(link) for link in topology.links]
+        order = [center.name for center in topology.centers]
+        both = [(link.source, link.target) for link in topology.links if order.index(link.source) < order.index(link.target)]
+        return [*(f"{one}<->{other}" for one, other in both), *one_way]
+
+    def paths(self) -> tuple[str, ...]:
+        if "<->" in self.target:
+            one, other = self.target.split("<->")
+            return (f"{one}->{other}", f"{other}->{one}")
+        return (self.target,)
+
+    def known(self, topology: Topology) -> tuple[str, ...]:
+        """The directed paths. Raises ValueError where the topology has no such link."""
+        links = sorted(str(link) for link in topology.links)
+        for path in self.paths():
+            if path not in links:
+                both = f", or both ways as {links[0].replace('->', '<->')}" if links else ""
+                raise ValueError(f"no link {path!r}; expected one of {', '.join(links) or 'none: one center stands'}{both}")
+        return self.paths()
+
+
 PRIMARYS_CENTER = "primary's center"
 
 

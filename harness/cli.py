@@ -457,12 +457,13 @@ RUN_ID = click.option("--run", "run_id", metavar="RUN_ID", help="Which topology,
 @click.argument("fault")
 @click.argument("target")
 @click.option("--for", "for_s", type=click.FloatRange(min=0), metavar="SECONDS", help="Heal again after this long.")
+@click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="More of the fault's arguments.")
 @RUN_ID
-def inject(fault: str, target: str, for_s: float | None, run_id: str | None) -> None:
+def inject(fault: str, target: str, for_s: float | None, given: tuple[str, ...], run_id: str | None) -> None:
     """Inject FAULT on TARGET of a topology that 'up' or 'run --keep' left standing, such as 'inject LinkBlackholed dc1<->dc2'."""
     from harness.hold import inject_by_hand
 
-    inject_by_hand(fault, target, for_s=for_s, run_id=run_id, say=click.echo)
+    inject_by_hand(fault, target, given=settings_of(given), for_s=for_s, run_id=run_id, say=click.echo)
 
 
 @main.command()

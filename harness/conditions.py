@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from runtime import edges
 from runtime.manager import manager_of
-from runtime.redundancy import replay_gaps
+from runtime.redundancy import audit, replay_gaps
 
 if TYPE_CHECKING:
     from harness.run import Run
@@ -71,6 +71,12 @@ def replicas_caught_up(run: Run) -> tuple[bool, str]:
     """Every database answers, streams or is the primary, and has replayed what the primary had flushed."""
     gaps = replay_gaps(run.cluster)
     return not gaps, "; ".join(gaps) or "every copy has caught up"
+
+
+def copies_agree(run: Run) -> tuple[bool, str]:
+    """Every copy holds the same rows of payments and entries, by their hash, of all that was committed until 12 s ago."""
+    wrong, seen = audit(run.cluster)
+    return not wrong, "; ".join(wrong) or seen
 
 
 def all_is_whole(run: Run) -> tuple[bool, str]:

@@ -54,8 +54,8 @@ def targets(topology: Topology) -> dict[str, list[Target]]:
     found: dict[str, list[Target]] = {}
     for name, fault in faults.FAULTS.items():
         for target in fault.targets(topology):
-            effect = fault_from_words(name, target).effect(topology)
-            found.setdefault(name, []).append(Target(target, effect.down, effect.cut, effect.destroyed, effect.damaged))
+            e = fault_from_words(name, target).effect(topology)
+            found.setdefault(name, []).append(Target(target, e.down, e.cut, e.destroyed, e.damaged, e.impaired))
     return found
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import inspect
 import json
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -183,22 +184,40 @@ def record(directory: Path, kind: str, **data: Any) -> None:
         os.fsync(file.fileno())
 
 
-def fault_from_words(name: str, target: str) -> faults.Fault:
-    """`BitsFlipped entries` or `BitsFlipped entries@dc2-a`; every other fault takes its target as it is."""
+def fault_from_words(name: str, target: str, given: Mapping[str, str] | None = None) -> faults.Fault:
+    """`BitsFlipped entries`, `BitsFlipped entries@dc2-a`, `ProcessKilled server`; every other fault takes its target as it is.
+
+    `given`: more of the fault's arguments, by name. Raises BadInput.
+    """
     if name not in faults.FAULTS:
         raise BadInput(f"no fault {name!r}: there are {', '.join(faults.FAULTS)}")
-    words = target.split("@", 1) if name == "BitsFlipped" else [target]
-    built: faults.Fault = faults.FAULTS[name](*words)
+    words = target.split("@", 1) if name in ("BitsFlipped", "ProcessKilled") else [target]
+    known = list(inspect.signature(faults.FAULTS[name]).parameters.values())[len(words) :]
+    more: dict[str, Any] = {}
+    for key, text in (given or {}).items():
+        if (one := next((p for p in known if p.name == key), None)) is None:
+            there = ", ".join(p.name for p in known) or "nothing: its target says all"
+            raise BadInput(f"{name}: no argument {key!r}; expected {there}")
+        try:
+            more[key] = int(text) if isinstance(one.default, int) else text
+        except ValueError:
+            raise BadInput(f"{name}: expected {key} as a whole number; seen {text!r}") from None
+    try:
+        built: faults.Fault = faults.FAULTS[name](*words, **more)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
     return built
 
 
-def inject_by_hand(name: str, target: str, *, for_s: float | None, run_id: str | None, say: Say) -> None:
-    fault = fault_from_words(name, target)
+def inject_by_hand(
+    name: str, target: str, *, for_s: float | None, run_id: str | None, say: Say, given: Mapping[str, str] | None = None
+) -> None:
+    fault = fault_from_words(name, target, given)
     cluster, directory = attach(run_id)
     try:
         effect = fault.effect(cluster.topology)
         fault.prepare(cluster)
-    except (ValueError, KeyError, ClusterError, TimeoutError, psycopg.Error) as error:
+    except (ValueError, KeyError, ClusterError, LinkError, TimeoutError, psycopg.Error) as error:
         raise BadInput(f"{name} {target}: {error.args[0] if error.args else error}") from error
     effect = fault.effect(cluster.topology)
     identity = f"h{secrets.token_hex(3)}"

@@ -126,7 +126,7 @@ class Run:
     def refuse_overlap(self, fault: Fault, effect: Effect) -> None:
         """Two faults may last at once; not on the same node or path, where the heal of one would undo the other."""
         for name, other in self.effects.items():
-            hit, hit_already = ({*one.down, *one.cut, *one.damaged} for one in (effect, other))
+            hit, hit_already = ({*one.down, *one.cut, *one.damaged, *one.impaired} for one in (effect, other))
             if common := sorted(hit & hit_already):
                 what = f"{type(fault).__name__} on {fault.target}"
                 raise CouldNotTell(

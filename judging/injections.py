@@ -148,4 +148,4 @@ def _unasked(records: Records, proof: Proof, effect: Effect, elsewhere: set[str]
     """What the proof leaves out: a victim of the stated effect, or a node of the plan that must have been spared."""
     asked = {side: {check.subject for check in proof.checks if check.side == side} for side in ("victim", "bystander")}
     spared = set(topology_centers(records.plan)) - set(effect.down) - elsewhere
-    return sorted({*effect.down, *effect.cut} - asked["victim"]) + sorted(spared - asked["bystander"])
+    return sorted({*effect.down, *effect.cut, *effect.impaired} - asked["victim"]) + sorted(spared - asked["bystander"])

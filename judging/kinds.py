@@ -43,6 +43,7 @@ class Effect(Shape):
     cut: list[str]
     destroyed: list[str] = []
     damaged: list[str] = []
+    impaired: list[str] = []
 
 
 class Replaced(Shape):

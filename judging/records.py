@@ -73,6 +73,7 @@ class Effect(Data):
     cut: list[str] = []
     destroyed: list[str] = []
     damaged: list[str] = []
+    impaired: list[str] = []
 
 
 class Replaced(Data):

@@ -32,6 +32,7 @@ class Moment:
     roles: dict[str, str] = field(default_factory=dict)
     down: frozenset[str] = frozenset()
     cut: frozenset[str] = frozenset()
+    impaired: frozenset[str] = frozenset()
 
     @property
     def primaries(self) -> list[str]:
@@ -69,11 +70,12 @@ def _moment(sources: Sources, clock: Clockwork, name: str, fault: str, t_ns: int
             active.pop(identity, None)
     down = {str(node) for effect in active.values() for node in effect.get("down", [])}
     cut = {str(link) for effect in active.values() for link in effect.get("cut", [])}
+    impaired = {str(link) for effect in active.values() for link in effect.get("impaired", [])}
     roles = _only_who_answers(sources, roles, t_ns)
     roles |= {node: "down" for node in down if node in roles}
     if name == "after" and not active:  # the last word on roles may have been written before the heal
         roles = {node: "standby" if role == "down" and _answers(sources, node) else role for node, role in roles.items()}
-    return Moment(name, fault, clock.s(t_ns), roles, frozenset(down), frozenset(cut))
+    return Moment(name, fault, clock.s(t_ns), roles, frozenset(down), frozenset(cut), frozenset(impaired - cut))
 
 
 def _only_who_answers(sources: Sources, roles: dict[str, str], t_ns: int) -> dict[str, str]:
@@ -100,6 +102,8 @@ def what_to_see(topology: dict[str, Any], moment: Moment, words: Words) -> list[
         parts.append(words("topology.are_down", names=", ".join([*whole, *single])))
     if moment.cut:
         parts.append(words("topology.cut_count", count=len(moment.cut)))
+    if moment.impaired:
+        parts.append(words("topology.impaired_count", count=len(moment.impaired)))
     return parts
 
 
@@ -201,9 +205,10 @@ def _draw_links(canvas: Canvas, links: Sequence[dict[str, Any]], middle: dict[st
         shift = 7 * (column % 3 - 1) if span == 1 else 0
         top, bottom = sorted((middle[a] + (6 if span == 1 else -6), middle[b] + (-6 if span == 1 else 6)))
         lost = [arrow for arrow in (f"{a}->{b}", f"{b}->{a}") if arrow in moment.cut]
-        color = BAD if lost else MUTED
+        worse = [arrow for arrow in (f"{a}->{b}", f"{b}->{a}") if arrow in moment.impaired]
+        color = BAD if lost or worse else MUTED
         canvas.line([BOX_LEFT + BOX_WIDTH + 1, x, x, BOX_LEFT + BOX_WIDTH + 1], [top, top, bottom, bottom],
-                   color=color, linewidth=1.2, linestyle=(0, (3, 3)) if lost else "solid")  # fmt: skip
+                   color=color, linewidth=1.2, linestyle=(0, (3, 3)) if lost else (0, (6, 2)) if worse else "solid")  # fmt: skip
         told = [words("topology.latency", ms=pairs[(a, b)])]
         told += [words("topology.bandwidth", kbps=narrow[(a, b)])] if (a, b) in narrow else []
         for row, text in enumerate(told):
@@ -212,6 +217,9 @@ def _draw_links(canvas: Canvas, links: Sequence[dict[str, Any]], middle: dict[st
         if lost:
             word = words("topology.cut_both") if len(lost) == 2 else words("topology.cut_one", link=lost[0])
             canvas.text(x + 4, (top + bottom) / 2 + shift + 14 * len(told), f"✕ {word}", size=10.5, color=BAD)
+        elif worse:
+            word = words("topology.impaired_both") if len(worse) == 2 else words("topology.impaired_one", link=worse[0])
+            canvas.text(x + 4, (top + bottom) / 2 + shift + 14 * len(told), f"≈ {word}", size=10.5, color=BAD)
 
 
 def _pairs(links: Sequence[dict[str, Any]], middle: dict[str, float], field: str) -> dict[tuple[str, str], str]:
@@ -236,5 +244,5 @@ def describe(topology: dict[str, Any], moment: Moment, words: Words) -> str:
             role = "down" if name in moment.down else moment.roles.get(name)
             nodes.append(f"{name} {words.or_plain(f'topology.{role}')}" if role else name)
         parts.append(f"{center.get('name', '')}: {', '.join(nodes)}.")
-    parts += [f"✕ {link}." for link in sorted(moment.cut)]
+    parts += [f"✕ {link}." for link in sorted(moment.cut)] + [f"≈ {link}." for link in sorted(moment.impaired)]
     return " ".join(parts)

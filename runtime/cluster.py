@@ -17,7 +17,7 @@ import subprocess
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,7 +36,9 @@ from runtime.machine import Machine
 from runtime.manager import Manager, manager_of
 from runtime.netfilter import NetfilterError
 from runtime.nodes import DOOR_COMMAND_PORT, program
+from runtime.processes import LISTING, Held, command_lines, listed, named
 from runtime.staged import Cut, Deferred, Staged, StagedError
+from runtime.toxics import Toxics
 from topologies.kinds import DATA_DIRECTORY, DATABASE, KINDS, STORE
 from topologies.model import Center, Moment, Node, Topology
 
@@ -228,7 +230,11 @@ class Cluster:
         return session
 
     def reaches(self, source: str, target: str) -> bool:
-        """Dials from center `source` to center `target` now, above TCP: a proxy accepts for a dead backend.
+        """Dials from center `source` to center `target` now, above TCP: a proxy accepts for a dead backend."""
+        return self.round_trip_s(source, target) is not None
+
+    def round_trip_s(self, source: str, target: str) -> float | None:
+        """As `reaches`: after how long the answer to a dial came, in seconds; None where none comes.
 
         Root on the engine's own host dials by a socket of its own in the caller's network, and starts no program: who looks must
         not be what customers feel.
@@ -236,21 +242,24 @@ class Cluster:
         asked = sorted((n for n in self.topology.center(target).nodes if KINDS[n.kind].asked), key=lambda n: KINDS[n.kind].start)
         caller, probe = self.somebody(source), next((n for n in asked if self.held_or_running(n.name)), None)
         if probe is None:  # nobody there can be asked; whoever lives there hears datagrams, which no proxy takes for another
-            return self.carries(source, target)
+            began = time.monotonic()
+            return time.monotonic() - began if self.carries(source, target) else None
         port, path = KINDS[probe.kind].port, str(KINDS[probe.kind].asked)
         if caller is None:
-            return False
+            return None
         if (machine := self.machine(caller)) is not None:
-            return answers_http(machine, (self.addresses.seen_from(source, probe.name), port), path, within_s=DIAL_WITHIN_S)
+            began, address = time.monotonic(), (self.addresses.seen_from(source, probe.name), port)
+            return time.monotonic() - began if answers_http(machine, address, path, within_s=DIAL_WITHIN_S) else None
         script = (
-            "import http.client,sys\n"
-            f"c=http.client.HTTPConnection('{probe.name}',{port},timeout={DIAL_WITHIN_S})\n"
-            f"c.request('GET','{path}');c.getresponse().read()"
+            "import http.client,time\n"
+            f"t=time.monotonic();c=http.client.HTTPConnection('{probe.name}',{port},timeout={DIAL_WITHIN_S})\n"
+            f"c.request('GET','{path}');c.getresponse().read();print(time.monotonic()-t)"
         )
         try:
-            return self.execute(caller, ["python3", "-c", script]).exit_code == 0
+            ran = self.execute(caller, ["python3", "-c", script])
         except engine.REFUSALS:  # it died a moment ago, and the engine had not noticed when it was asked whether it runs
-            return False
+            return None
+        return float(ran.output) if ran.exit_code == 0 else None
 
     def held_or_running(self, name: str) -> bool:
         """As `running`, without asking the engine where the first process is held and lives. Who is frozen does not run."""
@@ -417,9 +426,15 @@ class Cluster:
         return DOOR if pair is None else self.link_name(pair)
 
     def _on_paths(self, paths: Iterable[str], *, healing: bool) -> None:
+        def text(path: str) -> str:
+            return links.restore_script(*path.split("->")) if healing else links.cut_script(self.addresses, path)
+
+        self._scripts({path: text(path) for path in paths})
+
+    def _scripts(self, texts: Mapping[str, str]) -> None:
+        """A script for each path, where it is cut; all places at once."""
         scripts: dict[str, list[str]] = {}
-        for path in paths:
-            text = links.restore_script(*path.split("->")) if healing else links.cut_script(self.addresses, path)
+        for path, text in texts.items():
             scripts.setdefault(self.place_of(path), []).append(text)
         self._each(lambda name: self.script(name, "\n".join(["set -e", *scripts[name]])), list(scripts))
 
@@ -481,6 +496,34 @@ class Cluster:
         machine = self.machine(node)
         return self.container_state(node)["Paused"] is True if machine is None else machine.frozen()
 
+    def processes(self, node: str, process: str) -> list[int]:
+        """The ids of a node's processes of that name (`runtime/processes.py`): the host's where it may be asked, else its own."""
+        if (machine := self.machine(node)) is not None:
+            return named(command_lines(machine), process)
+        ran = self.execute(node, ["python3", "-c", LISTING])
+        if ran.exit_code != 0:
+            raise ClusterError(f"the processes of {node} could not be listed: {ran.output.strip()[-200:]}")
+        return named(listed(ran.output), process)
+
+    def hold_processes(self, node: str, process: str) -> Held | None:
+        """Those processes, ready to be killed; None where they can't be held from here. Raises ClusterError."""
+        machine = self.machine(node)
+        if machine is None:
+            return None
+        held = Held(machine, process)
+        if machine.pid in held.pids:
+            held.close()
+            raise ClusterError(f"the {process} is the first process of {node}, which would die with it: expected NodeKilled")
+        return held
+
+    def kill_processes(self, node: str, pids: Sequence[int]) -> None:
+        """SIGKILL through the engine, to processes by the node's own ids. Raises ClusterError."""
+        if 1 in pids:
+            raise ClusterError(f"that is the first process of {node}, which would die with it: expected NodeKilled")
+        ran = self.execute(node, ["kill", "-KILL", *map(str, pids)])
+        if ran.exit_code != 0:
+            raise ClusterError(f"{node}: {ran.output.strip()[-200:]}")
+
     def start(self, nodes: Iterable[str]) -> None:
         """Start dead nodes again, with their disks as they were left. Safe on nodes that run.
 
@@ -532,8 +575,62 @@ class Cluster:
         for pair in self.addresses.pairs():
             wanted = {(p.source, p.target): p.latency_ms for p in self.topology.links} | latency_ms
             if pair in latency_ms or pair[::-1] in latency_ms:
-                proxy = links.Toxiproxy(self.addresses.link(pair, pair[0]))
-                proxy.set_latency(links.proxies(self.addresses, pair), wanted)
+                Toxics(self.addresses.link(pair, pair[0])).set_latency(links.proxies(self.addresses, pair), wanted)
+
+    def degrade(self, path: str, *, latency_ms: int = 0, jitter_ms: int = 0, loss_percent: int = 0, kbps: int = 0) -> None:
+        """Let a path between centers go on carrying, and worse; what is 0 stays as it is. Safe to run again.
+
+        Latency is added to TCP that goes through Toxiproxy, on connections that stand too; loss and bandwidth are the
+        kernel's, for every packet. Raises ClusterError or LinkError.
+        """
+        scripts = [links.loss_script(self.addresses, path, loss_percent)] if loss_percent else []
+        scripts += [links.shape_script(self.addresses, path, kbps)] if kbps else []
+        if scripts:
+            self.script(self.place_of(path), "\n".join(scripts))
+        if latency_ms:
+            self.toxics(path).slow(self.proxies(path), path, latency_ms, jitter_ms)
+
+    def undegrade(self, path: str) -> None:
+        """Undo `degrade`: the path carries as its topology says. Safe to run again, and on paths that were never degraded."""
+        usual = next(link.bandwidth_kbps for link in self.topology.links if str(link) == path)
+        whole = links.restore_script(*path.split("->"), kind=links.LOSS_TABLE)
+        self.script(self.place_of(path), "\n".join([whole, links.shape_script(self.addresses, path, usual)]))
+        if self.standing.toxiproxy:
+            self.toxics(path).unslow(self.proxies(path), path)
+
+    def toxics(self, path: str) -> Toxics:
+        """The Toxiproxy of the link that a path leads over. Raises LinkError where there is none."""
+        if not self.standing.toxiproxy:
+            raise links.LinkError("links run without Toxiproxy here: latency can't be changed (see 'drillbook doctor')")
+        pair = links.pair_of(path)
+        return Toxics(self.addresses.link(pair, pair[0]))
+
+    def proxies(self, path: str) -> list[links.Proxy]:
+        return links.proxies(self.addresses, links.pair_of(path))
+
+    def slowed(self, path: str) -> list[tuple[int, int] | None]:
+        """What has been added to each stream of a path: latency and jitter in ms; None where nothing has."""
+        return self.toxics(path).slowed(self.proxies(path), path)
+
+    def thinned(self, path: str) -> tuple[int, int] | None:
+        """How many packets a path's loss has dropped, of how many; None where no such rule stands."""
+        ruleset = json.loads(self.script(self.place_of(path), links.seen_script()))
+        counts = links.counted(ruleset, links.cut_table(*path.split("->"), kind=links.LOSS_TABLE))
+        return None if counts is None else (counts[1], counts[0])
+
+    def refuse(self, paths: Iterable[str]) -> None:
+        """Answer whatever directed paths between centers carry with a refusal. Safe to run again."""
+        self._scripts({path: links.refuse_script(self.addresses, path) for path in paths})
+
+    def accept(self, paths: Iterable[str]) -> None:
+        """Undo `refuse`. Safe to run again, and on paths that were never refused."""
+        self._scripts({path: links.restore_script(*path.split("->"), kind=links.REFUSAL_TABLE) for path in paths})
+
+    def refused(self, path: str) -> int | None:
+        """Packets of a path that were refused so far; None where it is not."""
+        ruleset = json.loads(self.script(self.place_of(path), links.seen_script()))
+        counts = links.counted(ruleset, links.cut_table(*path.split("->"), kind=links.REFUSAL_TABLE))
+        return None if counts is None else sum(counts)
 
     def passed(self, path: str) -> links.Passed:
         """What a link has let pass from one center to another, by its kernel's own count. Raises ClusterError or LinkError."""

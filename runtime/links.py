@@ -1,9 +1,9 @@
-"""Links between centers: addresses, base latency by Toxiproxy, bandwidth by tbf, cuts. Texts and HTTP only; no Docker here.
+"""Links between centers: addresses, bandwidth by tbf, cuts, refusals, loss. Texts only; no Docker here.
 
 A link container stands in both centers' networks. It owns an alias address for each remote node. TCP to a known port goes
-through a Toxiproxy proxy, which adds the latency; everything else is translated as it is. Toxiproxy's HTTP interface is
-spoken directly: see docs/decisions/0003-toxiproxy-client.md. What leaves a link towards a center goes through one token bucket
-of the kernel's, so all connections share the bandwidth (Toxiproxy's own would give it to each connection anew).
+through a Toxiproxy proxy (runtime/toxics.py), which adds the latency; everything else is translated as it is. What leaves a link
+towards a center goes through one token bucket of the kernel's, so all connections share the bandwidth (Toxiproxy's own would give
+it to each connection anew).
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
-import requests
-
 from runtime.addresses import DOOR, Addresses
 from runtime.manager import manager_of
 from runtime.netfilter import Drop
@@ -24,8 +22,9 @@ from topologies.kinds import KINDS
 from topologies.model import Node, Topology
 
 FIRST_PROXY_PORT = 20000
-API_PORT = 8474
 CUT_TABLE = "drillbook_cut"
+REFUSAL_TABLE = "drillbook_refusal"
+LOSS_TABLE = "drillbook_loss"
 RAW = -300  # netfilter's priority before anything is translated
 BURST_BYTES_MIN = 3200  # two full packets with their headers: a bucket that holds less than one lets none pass
 BURST_MS = 5  # of a wide line: what passes at once, because a busy machine looks at its clock no more often
@@ -90,8 +89,7 @@ def provision_script(addresses: Addresses, pair: tuple[str, str], *, toxiproxy: 
         lines.append(f"dev=$(ip -o -4 addr show to {own}/32 | awk '{{print $2}}')")
         lines.append(f'[ -n "$dev" ] || {{ echo "no interface with {own}" >&2; exit 1; }}')
         if (kbps := bandwidth[target, source]) is not None:
-            shape = f"tc qdisc replace dev $dev root tbf rate {kbps}kbit burst {burst_bytes(kbps)} latency {QUEUED_MS}ms"
-            lines.append(f"{shape} || {{ echo '{NO_TBF}' >&2; exit 1; }}")
+            lines.append(shape(kbps))
         for node in topology.center(target).nodes:
             alias = addresses.seen_from(source, node.name)
             lines.append(f"ip addr replace {alias}/32 dev $dev")
@@ -121,6 +119,12 @@ RULES"""
     return "\n".join(lines)
 
 
+def shape(kbps: int) -> str:
+    """The command that makes a line narrow, on the interface `$dev`."""
+    bucket = f"tbf rate {kbps}kbit burst {burst_bytes(kbps)} latency {QUEUED_MS}ms"
+    return f"tc qdisc replace dev $dev root {bucket} || {{ echo '{NO_TBF}' >&2; exit 1; }}"
+
+
 def burst_bytes(kbps: int) -> int:
     """How much passes at once after a silence, beside what the bandwidth lets pass."""
     return max(BURST_BYTES_MIN, kbps * BURST_MS // 8)
@@ -140,8 +144,7 @@ class Passed:
 
 def passed_script(addresses: Addresses, path: str) -> str:
     """Asks the kernel of a link what has left it towards the target of a directed path, as JSON, for `passed`."""
-    source, target = path.split("->")
-    own = addresses.link((min(source, target), max(source, target)), target)
+    own = addresses.link(pair_of(path), path.split("->")[1])
     return f"tc -s -j qdisc show dev \"$(ip -o -4 addr show to {own}/32 | awk '{{print $2}}')\" root"
 
 
@@ -164,15 +167,20 @@ def shaped_as_named(path: str, kbps: int, seen: Passed) -> None:
         raise LinkError(f"link {path}: expected the kernel to let {kbps} kbit/s pass at most; seen {told}. {NO_TBF}")
 
 
-def cut_table(source: str, target: str) -> str:
-    """One table for each cut path, so that each is cut, seen and healed by itself."""
-    return f"{CUT_TABLE}_{source}_{target}"
+def cut_table(source: str, target: str, *, kind: str = CUT_TABLE) -> str:
+    """One table for each path and what is done to it, so that each is done, seen and healed by itself."""
+    return f"{kind}_{source}_{target}"
+
+
+def pair_of(path: str) -> tuple[str, str]:
+    """The centers of a directed path between two, as a link's pair is written."""
+    source, target = path.split("->")
+    return min(source, target), max(source, target)
 
 
 def cut_place(path: str) -> tuple[str, str] | None:
     """The pair whose link a directed path between centers leads over; None: the door, for `door->dc1`."""
-    source, _, target = path.partition("->")
-    return None if source == DOOR else (min(source, target), max(source, target))
+    return None if path.startswith(f"{DOOR}->") else pair_of(path)
 
 
 def sender(topology: Topology, path: str) -> str | None:
@@ -209,19 +217,59 @@ def cut_script(addresses: Addresses, path: str) -> str:
     drops = cut_drops(addresses, path, lambda address: f"$(ip -o -4 addr show to {address}/32 | awk '{{print $2}}')")
     table = cut_table(*path.split("->"))
     chains = "\n".join(f"  {drop.text()}" for drop in drops)
-    return f"""set -eu
-nft -f - <<RULES
-table ip {table} {{}}
-delete table ip {table}
-table ip {table} {{
-{chains}
-}}
-RULES"""
+    return in_place(table, chains)
 
 
-def restore_script(source: str, target: str) -> str:
+def refuse_script(addresses: Addresses, path: str) -> str:
+    """What a directed path between centers carries is answered with a refusal, by the link. Safe to run again.
+
+    TCP with a reset, everything else with "port unreachable"; what the link's own proxy sends on is refused too.
+    """
+    source, target = path.split("->")
+    pair = pair_of(path)
+    dev = "$(ip -o -4 addr show to {}/32 | awk '{{print $2}}')"
+    arrive, leave = (dev.format(addresses.link(pair, center)) for center in (source, target))
+    refusals = "meta l4proto tcp counter reject with tcp reset; {} counter reject"
+    came = f"iifname {arrive} ip saddr != {addresses.gateway(source)}"
+    went = f"oifname {leave} ip daddr != {addresses.gateway(target)}"
+    chains = [
+        (chain, hook, which)
+        for chain, hook, which in (("arriving", "input", came), ("passing", "forward", came), ("leaving", "output", went))
+    ]
+    rules = "\n".join(
+        f"  chain {chain} {{ type filter hook {hook} priority {RAW}; policy accept; {which} {refusals.format(which)}; }}"
+        for chain, hook, which in chains
+    )
+    return in_place(cut_table(source, target, kind=REFUSAL_TABLE), rules)
+
+
+def loss_script(addresses: Addresses, path: str, percent: int) -> str:
+    """Of the packets that leave the link towards a path's target, so many of a hundred are dropped, drawn by the kernel."""
+    source, target = path.split("->")
+    leave = f"$(ip -o -4 addr show to {addresses.link(pair_of(path), target)}/32 | awk '{{print $2}}')"
+    which = f"oifname {leave} ip daddr != {addresses.gateway(target)}"
+    rules = f"{which} counter; {which} numgen random mod 100 < {percent} counter drop"
+    chain = f"  chain leaving {{ type filter hook postrouting priority 200; policy accept; {rules}; }}"
+    return in_place(cut_table(source, target, kind=LOSS_TABLE), chain)
+
+
+def in_place(table: str, chains: str) -> str:
+    """A shell script that puts a table in place of an older one of its name."""
+    return f"set -eu\nnft -f - <<RULES\ntable ip {table} {{}}\ndelete table ip {table}\ntable ip {table} {{\n{chains}\n}}\nRULES"
+
+
+def shape_script(addresses: Addresses, path: str, kbps: int | None) -> str:
+    """Lets so much pass towards a path's target at most; None: as much as it can. Safe to run again."""
+    own = addresses.link(pair_of(path), path.split("->")[1])
+    find = f"dev=$(ip -o -4 addr show to {own}/32 | awk '{{print $2}}')"
+    if kbps is None:
+        return f"set -eu\n{find}\ntc qdisc del dev $dev root 2>/dev/null || true"
+    return f"set -eu\n{find}\n{shape(kbps)}"
+
+
+def restore_script(source: str, target: str, *, kind: str = CUT_TABLE) -> str:
     """Heal one path. Safe to run again, and on a path that was never cut."""
-    table = cut_table(source, target)
+    table = cut_table(source, target, kind=kind)
     return f"nft -f - <<'RULES'\ntable ip {table} {{}}\ndelete table ip {table}\nRULES"
 
 
@@ -232,68 +280,18 @@ def seen_script() -> str:
 
 def dropped(ruleset: dict[str, Any], source: str, target: str) -> int | None:
     """Packets that a cut has dropped so far; None when the path is not cut."""
-    table = cut_table(source, target)
+    counts = counted(ruleset, cut_table(source, target))
+    return None if counts is None else sum(counts)
+
+
+def counted(ruleset: dict[str, Any], table: str) -> list[int] | None:
+    """Packets that each rule of a table has counted so far, in their order; None where there is no such table."""
     entries = ruleset.get("nftables", [])
     if not any(e.get("table", {}).get("name") == table for e in entries):
         return None
     rules = [e["rule"] for e in entries if e.get("rule", {}).get("table") == table]
-    return sum(int(x["counter"]["packets"]) for r in rules for x in r["expr"] if "counter" in x)
+    return [int(x["counter"]["packets"]) for r in rules for x in r["expr"] if "counter" in x]
 
 
 # The door must not reach beyond the machine.
 DOOR_SCRIPT = "ip route replace unreachable default"
-
-
-class Toxiproxy:
-    """One link's Toxiproxy. Every change is read back; a time-out or an error status is an error here."""
-
-    TIMEOUT_S = 15.0  # a machine that starts twenty containers keeps one waiting
-
-    def __init__(self, address: str) -> None:
-        self.url = f"http://{address}:{API_PORT}"
-        self.session = requests.Session()
-        self.session.trust_env = False  # a proxy setting of the host must not catch this
-
-    def call(self, method: str, path: str, body: Any = None) -> Any:
-        try:
-            answer = self.session.request(method, self.url + path, json=body, timeout=self.TIMEOUT_S)
-        except requests.RequestException as error:
-            raise LinkError(f"Toxiproxy at {self.url} did not answer {method} {path}: {error}") from error
-        if answer.status_code >= 400:
-            raise LinkError(f"Toxiproxy refused {method} {path}: {answer.status_code} {answer.text.strip()[:200]}")
-        return answer.json() if answer.content else None
-
-    def version(self) -> str:
-        answer = self.call("GET", "/version")
-        return str(answer["version"]) if isinstance(answer, dict) else str(answer)
-
-    def populate(self, wanted: list[Proxy], latency_ms: dict[tuple[str, str], float]) -> None:
-        """Make the proxies and their base latency; `latency_ms` is one way, by (source, target)."""
-        self.call("POST", "/populate", [p.to_json() for p in wanted])
-        for proxy in wanted:
-            for stream, way in (("upstream", (proxy.source, proxy.target)), ("downstream", (proxy.target, proxy.source))):
-                if latency_ms[way] > 0:
-                    self.toxic(proxy.name, stream, latency_ms[way])
-        seen = self.call("GET", "/proxies")
-        missing = [p.name for p in wanted if p.name not in seen]
-        if missing:
-            raise LinkError(f"expected {len(wanted)} proxies at {self.url}; missing {', '.join(missing)}")
-
-    def toxic(self, proxy: str, stream: str, latency_ms: float) -> None:
-        body = {
-            "name": f"base_{stream}",
-            "type": "latency",
-            "stream": stream,
-            "attributes": {"latency": round(latency_ms), "jitter": 0},
-        }
-        self.call("POST", f"/proxies/{proxy}/toxics", body)
-
-    def set_latency(self, wanted: list[Proxy], latency_ms: dict[tuple[str, str], float]) -> None:
-        """Change the base latency of live connections, and read it back."""
-        for proxy in wanted:
-            for stream, way in (("upstream", (proxy.source, proxy.target)), ("downstream", (proxy.target, proxy.source))):
-                path = f"/proxies/{proxy.name}/toxics/base_{stream}"
-                self.call("POST", path, {"attributes": {"latency": round(latency_ms[way]), "jitter": 0}})
-                seen = self.call("GET", path)["attributes"]["latency"]
-                if seen != round(latency_ms[way]):
-                    raise LinkError(f"{proxy.name} {stream}: expected {round(latency_ms[way])} ms; seen {seen} ms")

@@ -33,6 +33,7 @@ from runtime.database import wait_for
 from runtime.images import Images
 from runtime.manager import Program, manager_of
 from runtime.redundancy import fully_redundant
+from runtime.toxics import Toxics
 from topologies.kinds import DATABASE, KINDS, LINKS_START
 from topologies.model import Topology
 
@@ -190,7 +191,7 @@ class Startup:
             raise ClusterError(f"{name} could not be provisioned: {done.output.decode(errors='replace').strip()[-300:]}")
         self.check_bandwidth(container, pair)
         if self.images.toxiproxy:
-            proxy = links.Toxiproxy(self.addresses.link(pair, one))
+            proxy = Toxics(self.addresses.link(pair, one))
             wait_for(proxy.version, within_s=20, what=f"Toxiproxy in {name}", every_s=0.02)
             latency = {(li.source, li.target): li.latency_ms for li in self.topology.links}
             proxy.populate(links.proxies(self.addresses, pair), latency)

@@ -125,6 +125,8 @@ class FaultStory:
     damaged: tuple[str, ...] = ()  # tables; by transaction `xid`, on every copy
     xid: int = 801
     restored: tuple[float, float] | None = None  # in place, from when until when
+    impaired: tuple[str, ...] = ()  # paths; by `args`, beside the target
+    args: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def moves(self) -> bool:
@@ -365,20 +367,21 @@ def _body(story: Scenario) -> list[Planned] | None:
     found: list[tuple[float, Planned]] = []
     for fault in story.faults:
         target = "primary" if fault.target == fault.old else fault.target
-        found.append((fault.at_s, PlannedFault(name=fault.name, target=target, args=_arguments(fault.name, target))))
+        found.append((fault.at_s, PlannedFault(name=fault.name, target=target, args=_arguments(fault, target))))
         found += [(fault.at_s + step.to_s, PlannedStep(name=step.name, role=step.role)) for step in fault.steps]
     found += [(at_s, PlannedUntil(condition=name, within_s=within_s)) for at_s, (name, within_s, _, _) in _awaited(story)]
     return [one for _, one in sorted(found, key=lambda one: one[0])] if story.body else None
 
 
-def _arguments(name: str, target: str) -> dict[str, Any]:
+def _arguments(fault: FaultStory, target: str) -> dict[str, Any]:
+    name = fault.name
     if name == "BitsFlipped":
         return {"relation": "entries", "node": target, "page": 0}
     if name == "CustomersSurge":
         return {"times": SURGE_TIMES}
     first = {"CenterPowerLoss": "center", "PlannedSwitchover": "center", "RegionLoss": "region", "LinkBlackholed": "path"}
-    first["TableEmptied"] = "table"
-    return {first.get(name, "node"): target}
+    first |= {"TableEmptied": "table", "LinkRefused": "path", "LinkDegraded": "path"}
+    return {first.get(name, "node"): target, **fault.args}
 
 
 def _awaited(story: Scenario) -> list[tuple[float, tuple[str, float, bool, float]]]:
@@ -891,9 +894,10 @@ def exempt(keys: Iterable[str], prefix: str) -> dict[str, Any]:
 def _tell_fault(tell: Callable[..., None], fault_id: str, fault: FaultStory, story: Scenario) -> None:
     at, version = fault.at_s, story.version
     tell(at - 0.03, "intent", f"{fault.name} of {fault.target} is about to be injected.", id=fault_id, name=fault.name,
-         target=fault.target, args=_arguments(fault.name, fault.target) if version > 1 else {},
+         target=fault.target, args=_arguments(fault, fault.target) if version > 1 else {},
          effect={"down": list(fault.down), "cut": list(fault.cut if version == 1 else _cut(fault))}
-         | ({"damaged": list(fault.damaged)} if fault.damaged else {}),
+         | ({"damaged": list(fault.damaged)} if fault.damaged else {})
+         | ({"impaired": list(fault.impaired)} if fault.impaired else {}),
          undo=f"start {', '.join(fault.down) or 'nothing'}")  # fmt: skip
     if not fault.injected:
         return
@@ -974,8 +978,11 @@ def _victim(subject: str, fault: FaultStory) -> dict[str, Any]:
         seen = "exited, exit code 137, port 5432 closed" if happened else "running, exit code 0, port 5432 open"
     elif fault.name == "PlannedSwitchover":
         expected = seen = "primary" if subject == fault.new else "standby"
+    elif fault.name == "ProcessKilled":
+        subject, expected, seen = f"server on {subject}", "killed: 4711", "gone; now 4812" if happened else "still 4711"
     elif subject in _cut(fault):
-        expected, seen = "packets dropped", "17 packets dropped" if happened else "no rule"
+        how = "refused" if fault.name == "LinkRefused" else "dropped"
+        expected, seen = f"packets {how}", f"17 packets {how}" if happened else "no rule"
     else:
         expected, seen = "changed", "changed" if happened else "as before"
     return {"subject": subject, "side": "victim", "expected": expected, "seen": seen, "ok": happened}
@@ -990,7 +997,15 @@ def _checks(fault: FaultStory, story: Scenario) -> list[dict[str, Any]]:
     ]  # fmt: skip
     if story.version > 1:
         moved = [fault.new, fault.old] if fault.name == "PlannedSwitchover" else []
-        checks = [_victim(v, fault) for v in moved or [*fault.down, *_cut(fault)] or [fault.target] if not fault.damaged]
+        hit = moved or [*fault.down, *_cut(fault)] or [fault.target]
+        checks = [_victim(v, fault) for v in hit if not fault.damaged and not fault.impaired]
+        worse = {"100 ms ± 20 ms more": "100 ms ± 20 ms more on 12 of 12 streams, round trip 161 ms",
+                 "5 % dropped": "5 % dropped: 23 of 412 packets", "8000 kbit/s": "8000 kbit/s"}  # fmt: skip
+        checks += [
+            {"subject": path, "side": "victim", "expected": one, "seen": seen if fault.proved else "no rule",
+             "ok": bool(fault.proved)}
+            for path in fault.impaired for one, seen in worse.items()
+        ]  # fmt: skip
         of = f"of 4211 rows of before transaction {fault.xid}"
         checks += [
             {"subject": f"{table} on {node}", "side": "victim", "expected": f"0 {of}",
@@ -1160,6 +1175,14 @@ _STILL = FaultStory(
     name="NodeKilled", target="dc2-b", down=("dc2-b",), outages=(), new="dc1-a", leader_gone_s=None, leader_new_s=None
 )
 _FROZEN = replace(FaultStory(), name="NodeFrozen", target="dc1-a", down=("dc1-a",))
+_DEGRADED = FaultStory(
+    name="LinkDegraded", target="dc1<->dc3", down=(), outages=(), new="dc1-a", leader_gone_s=None, leader_new_s=None,
+    impaired=("dc1->dc3", "dc3->dc1"), args={"latency_ms": 100, "jitter_ms": 20, "loss_percent": 5, "bandwidth_kbps": 8000},
+)  # fmt: skip
+_ENDED = replace(
+    _FROZEN, name="ProcessKilled", down=(), args={"process": "server"}, outages=(Outage(0.15, 3.0),), promoted_s=2.0,
+    leader_gone_s=0.5, leader_new_s=1.0,
+)  # fmt: skip
 _SHORT = replace(FaultStory(), heal_s=25.0)
 
 SCENARIOS: dict[str, Scenario] = {
@@ -1172,6 +1195,8 @@ SCENARIOS: dict[str, Scenario] = {
     "stall": Scenario(faults=(replace(_SHORT, name="NodePaused", target="dc2-a", down=("dc2-a",), new="dc1-a",
                                       outages=(Outage(0.15, 8.0, late=True),)),), ends_s=60),
     "frozen": Scenario(faults=(_FROZEN,)),
+    "process-killed": Scenario(faults=(_ENDED,)),
+    "degraded": Scenario(faults=(_DEGRADED,)),
     "relapse": Scenario(faults=(replace(FaultStory(), outages=(Outage(0.15, 9.0), Outage(22.0, 26.0)),
                                         promoted_s=7.0, leader_gone_s=4.0, leader_new_s=4.5, heal_s=42.0),), ends_s=80),
     "no-return": Scenario(faults=(replace(FaultStory(), outages=(Outage(0.15, 40.0),)),),

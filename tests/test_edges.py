@@ -294,6 +294,8 @@ def test_a_record_that_is_not_whole_proves_nothing(spoil: Callable[[Forger], Any
         ({"cut": ["edge-2-edge->center"]}, False),
         ({"cut": ["edge-2->edge-1"]}, True),
         ({"cut": ["edge-2->center", "center->far"]}, True),  # a way between centers of the bank: it may hold the bank up
+        ({"impaired": ["edge-1->center"]}, True),
+        ({"impaired": ["edge-2->center"]}, False),
         ({"down": ["edge-1-edge"]}, True),
         ({"down": ["edge-2-edge"]}, False),
         ({"down": ["edge-2-edge", "center-a"]}, True),
@@ -307,7 +309,7 @@ def test_a_fault_at_another_edge_excuses_no_authorisation(effect: dict[str, list
     place = {"edge-1-edge": ("edge-1", "edge"), "edge-2-edge": ("edge-2", "edge"), "center-a": ("center", "postgres")}
     assert hits_others_alone(Effect(**effect), EDGES[0], place) is not excuses
     run: Any = SimpleNamespace(center_of={name: center for name, (center, _) in place.items()}, edge_nodes=list(EDGES))
-    fault = SimpleNamespace(**({name: [] for name in ("down", "cut", "destroyed", "damaged")} | effect))
+    fault = SimpleNamespace(**({name: [] for name in ("down", "cut", "destroyed", "damaged", "impaired")} | effect))
     assert verifier.hits_others_alone(run, fault, EDGES[0]) is not excuses
 
 

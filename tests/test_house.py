@@ -47,7 +47,7 @@ ENGINE = {"runtime/engine.py", "runtime/images/__init__.py", "runtime/startup.py
 ONLY_IMPORTERS = {
     "docker": ENGINE,
     "testcontainers": {"runtime/startup.py"},
-    "toxiproxy": set[str](),  # its HTTP is spoken directly: docs/decisions/0003-toxiproxy-client.md
+    "toxiproxy": {"runtime/toxics.py"},  # docs/decisions/0003-toxiproxy-client.md
     "locust": {"load/customers.py", "load/workers.py"},
     "gevent": {"load/customers.py", "load/workers.py"},
 }
@@ -216,12 +216,12 @@ def test_only_this_room_imports(package: str) -> None:
     assert not told([one for one in found if room_of(one) != ONLY_ROOMS[package]])
 
 
-def test_only_links_speaks_toxiproxys_http() -> None:
-    speaking = re.compile(r"/proxies\b|/populate\b|/toxics\b|:8474\b")
+def test_only_toxics_speaks_toxiproxys_http() -> None:
+    speaking = re.compile(r"/proxies\b|/populate\b|/toxics$|/toxics/|:8474\b")
     found = []
     for path in sources():
         name = name_of(path)
-        if name.startswith("tests/") or name == "runtime/links.py":
+        if name.startswith("tests/") or name == "runtime/toxics.py":
             continue
         constants = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Constant)]
         found += [f"{name}:{n.lineno} {n.value!r}" for n in constants if n.value == 8474 or speaking.search(str(n.value))]

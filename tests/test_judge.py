@@ -172,6 +172,8 @@ def test_a_failed_heal_is_told_beside_the_verdict(judged: Judge) -> None:
         ("short-outage", "PASS"),
         ("stall", "PASS"),
         ("frozen", "PASS"),
+        ("process-killed", "PASS"),
+        ("degraded", "PASS"),
         ("relapse", "PASS"),
         ("no-return", "FAIL"),
         ("no-proof", "INVALID"),

@@ -275,16 +275,18 @@ class Effect:
     `down` names nodes that must not answer; `cut` names directed paths (`dc1->dc2`, `door->dc1`, and between two nodes
     `dc1-a->dc2-a`) that must carry nothing. `destroyed` names those of the nodes that are down of which nothing is left, their
     disks included. `damaged` names the bank's tables whose contents are not to be trusted, on any copy, until they are restored.
+    `impaired` names directed paths between centers that go on carrying, and worse than they should: slow, lossy, narrow.
     """
 
     down: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()
     destroyed: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
+    impaired: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         told = {"down": list(self.down), "cut": list(self.cut)}
-        rare = {"destroyed": list(self.destroyed), "damaged": list(self.damaged)}
+        rare = {"destroyed": list(self.destroyed), "damaged": list(self.damaged), "impaired": list(self.impaired)}
         return told | {name: names for name, names in rare.items() if names}
 
 

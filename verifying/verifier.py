@@ -248,7 +248,7 @@ PEERS = [{"name": str, "state": str, "sync_state": str, "flush_lsn": (None, int)
 OF_A_WITNESS = {"wake": {"at_ns": int}, "sync": {}, "pressure": {}, "cpu": {}}
 SOURCE = ("harness", "databases", "dcs", "door", "customers", "hands", "host")
 EVENT = {"seq": int, "t_ns": int, "wall": is_wall, "source": SOURCE, "kind": str, "text": str, "data": dict, "prev": str}
-EFFECT = {"down": [str], "cut": [str], "destroyed?": [str], "damaged?": [str]}
+EFFECT = {"down": [str], "cut": [str], "destroyed?": [str], "damaged?": [str], "impaired?": [str]}
 CHECK = {"subject": str, "side": ("victim", "bystander"), "expected": str, "seen": str, "ok": bool}
 KEYS = {"count": int, "sha256": HASH}
 LINE = {"source": str, "target": str, "bandwidth_kbps": int, "from_ns": int, "to_ns": int, "bytes": int, "dropped": int}
@@ -777,7 +777,8 @@ def find_faults(run: Run) -> None:
         meant: Data = intent or unknown
         fault.name, fault.target, fault.args = meant["name"], meant["target"], meant["args"]
         fault.down, fault.cut = meant["effect"]["down"], meant["effect"]["cut"]
-        fault.destroyed, fault.damaged = (meant["effect"].get(name, []) for name in ("destroyed", "damaged"))
+        rare = ("destroyed", "damaged", "impaired")
+        fault.destroyed, fault.damaged, fault.impaired = (meant["effect"].get(name, []) for name in rare)
         restored = [one["after_ns"] for one in run.of("restored") if one["before_ns"] > fault.before]
         fault.sound_again = (restored[0] if restored else None) if fault.damaged else fault.before
         mine = [one for one in run.of("heal_started", "healed", "proof") if one["id"] == fault.id and one.t >= fault.before]
@@ -812,7 +813,7 @@ def check_proof(run: Run, fault: Fault) -> None:
     read = fault.proof.t if fault.proof else 0
     lasting = [one for one in run.faults if one is not fault and one.before < read and (one.heal_started or NEVER) > fault.before]
     spared = run.center_of.keys() - {node for one in (fault, *lasting) for node in one.down}
-    left_out = {*fault.down, *fault.cut} - asked["victim"] | (spared - asked["bystander"])
+    left_out = {*fault.down, *fault.cut, *fault.impaired} - asked["victim"] | (spared - asked["bystander"])
     sound = bool(fault.proof and fault.proof["proved"] and all(check["ok"] for check in checks))
     fault.proved = sound and all(asked.values()) and not left_out
     run.doubt_if(not sound, f"fault {fault.id}: it is not proved")
@@ -1994,7 +1995,7 @@ def hits_others_alone(run: Run, fault: Fault, edge: str) -> bool:
     others = {name for name in run.edge_nodes if name != edge}
     away = {run.center_of[name] for name in others}
     struck = {*fault.down, *fault.destroyed}
-    ways = [{run.center_of.get(end, end) for end in path.split("->")} for path in fault.cut]
+    ways = [{run.center_of.get(end, end) for end in path.split("->")} for path in (*fault.cut, *fault.impaired)]
     elsewhere = all(way & away and run.center_of[edge] not in way for way in ways)
     return bool(struck or ways) and not fault.damaged and struck <= others and elsewhere
 
@@ -2056,12 +2057,47 @@ def effect_of(run: Run, fault: Fault) -> tuple[set[str], set[str]]:
         cut, alive = {f"{a}->{b}" for a, b in links if {a, b} & centers}, fault.name == "CenterIsolated"
         led_to = centers & set(run.topology.get("door", {}).get("centers", ())) if alive else centers
         return set() if alive else down, cut | {f"door->{center}" for center in led_to}
-    if fault.name == "LinkBlackholed":
-        one, other = [*re.split("<->|->", fault.target), ""][:2]
-        return set(), {f"{one}->{other}"} | ({f"{other}->{one}"} if "<->" in fault.target else set())
-    nothing = ("PlannedSwitchover", "BitsFlipped", "CustomersSurge", "TableEmptied")
+    if fault.name in ("LinkBlackholed", "LinkRefused"):
+        return set(), ways_of(fault)
+    nothing = ("PlannedSwitchover", "BitsFlipped", "CustomersSurge", "TableEmptied", "LinkDegraded", "ProcessKilled")
     alone = {name: {fault.target} for name in ("NodeKilled", "NodeFrozen")} | {name: set[str]() for name in nothing}
     return alone.get(fault.name, set(fault.down)), set() if fault.name in alone else set(fault.cut)
+
+
+def ways_of(fault: Fault) -> set[str]:
+    """The directed paths of a link's fault."""
+    one, other = [*re.split("<->|->", fault.target), ""][:2]
+    return {f"{one}->{other}"} | ({f"{other}->{one}"} if "<->" in fault.target else set())
+
+
+def worsened(fault: Fault) -> list[str]:
+    """What each path of a degraded link has to show, by the arguments: delay, loss, bandwidth."""
+    words = {
+        "latency_ms": "{latency_ms} ms ± {jitter_ms} ms more",
+        "loss_percent": "{loss_percent} % dropped",
+        "bandwidth_kbps": "{bandwidth_kbps} kbit/s",
+    }
+    numbers = [fault.args.get(name) for name in ("latency_ms", "jitter_ms", "loss_percent", "bandwidth_kbps")]
+    if not all(fits(one, int) and one >= 0 for one in numbers) or numbers[1] > numbers[0] or numbers[2] >= 100:
+        return []
+    return [text.format(**fault.args) for name, text in words.items() if fault.args[name]]
+
+
+def is_worse(run: Run, fault: Fault, check: Data) -> bool:
+    """Whether a check of a degraded link shows what the arguments say."""
+    wanted, seen, args = check["expected"], check["seen"], fault.args
+    if wanted not in worsened(fault):
+        return False
+    if wanted.endswith("more"):
+        told = re.fullmatch(re.escape(wanted) + r" on (\d+) of (\d+) streams, round trip (\d+) ms", seen)
+        links = [one for one in run.topology["links"] if {one["source"], one["target"]} == set(check["subject"].split("->"))]
+        usual = sum(round(one["latency_ms"]) for one in links)
+        return bool(told and told[1] == told[2] != "0" and int(told[3]) >= usual + args["latency_ms"] - args["jitter_ms"])
+    if wanted.endswith("dropped"):
+        told = re.fullmatch(re.escape(wanted) + r": (\d+) of (\d+) packets", seen)
+        gone, total, share = (int(told[1]), int(told[2]), args["loss_percent"] / 100) if told else (0, 0, 0.0)
+        return 0 < gone < total and abs(gone - total * share) <= 5 * (total * share * (1 - share)) ** 0.5 + 1
+    return bool(seen == wanted)
 
 
 def emptied_by(fault: Fault) -> set[str]:
@@ -2082,14 +2118,21 @@ def flipped(check: Data) -> bool:
 def proofs(run: Run) -> Rules:
     """Of "Faults": what each is by its target, and how it has to have been seen."""
     for fault in run.faults:
-        meant = (*effect_of(run, fault), set(fault.down) if fault.name == "SiteDestroyed" else set[str](), emptied_by(fault))
-        said = (set(fault.down), set(fault.cut), set(fault.destroyed), set(fault.damaged))
+        gone = set(fault.down) if fault.name == "SiteDestroyed" else set[str]()
+        worse = ways_of(fault) if fault.name == "LinkDegraded" else set[str]()
+        meant = (*effect_of(run, fault), gone, emptied_by(fault), worse)
+        said = (set(fault.down), set(fault.cut), set(fault.destroyed), set(fault.damaged), set(fault.impaired))
         yield "effect_follows_from_the_target", [fault.id] * (said != meant)
         checks: list[Data] = fault.proof["checks"] if fault.proof else []
         alive = {center for node, center in run.center_of.items() if node not in fault.down}
         victims = [check for check in checks if check["side"] == "victim"]
-        wanted = {"LinkBlackholed": len(fault.cut) + 2, "PlannedSwitchover": 2, "BitsFlipped": 1}.get(fault.name, len(victims))
+        many = {"LinkBlackholed": len(fault.cut) + 2, "PlannedSwitchover": 2, "BitsFlipped": 1, "ProcessKilled": 1}
+        wanted = many.get(fault.name, len(victims))
         yield "proof_is_of_its_kind", [f"{len(victims)} victims"] * (fault.proof is not None and len(victims) != wanted)
+        if fault.name == "LinkDegraded" and fault.proof is not None:
+            told = {(check["subject"], check["expected"]) for check in victims}
+            due = {(path, one) for path in fault.impaired for one in worsened(fault)}
+            yield "proof_is_of_its_kind", sorted(f"{path}: {one}" for path, one in due - told) or [fault.id] * (not due)
         copies = {f"{table_name} on {node}" for table_name in fault.damaged for node in run.databases if fault.proof}
         yield "proof_is_of_its_kind", sorted(copies - {check["subject"] for check in victims})
         for check in checks:
@@ -2102,12 +2145,19 @@ def proofs(run: Run) -> Rules:
                 sound = seen == "frozen, no answer"
             elif subject in fault.down and fault.name in KILLS:
                 sound = bool(re.fullmatch(r"exited, exit code 137, port \d+ closed", seen))
+            elif fault.name == "LinkDegraded":
+                sound = is_worse(run, fault, check)
             elif subject in fault.cut:
-                packets = re.fullmatch(r"(?:.*, )?(\d+) packets dropped", seen)
+                how = "refused" if fault.name == "LinkRefused" else "dropped"
+                packets = re.fullmatch(rf"(?:.*, )?(\d+) packets {how}", seen)
                 dead = set(subject.split("->")) & set(run.center_of.values()) - alive
                 sound = bool(packets and (packets[1] != "0" or dead))
             elif fault.name == "BitsFlipped":
                 sound = flipped(check)
+            elif fault.name == "ProcessKilled":
+                were = re.fullmatch(r"killed: (\d+(?:, \d+)*)", check["expected"])
+                now = re.fullmatch(r"gone; now (none|\d+(?:, \d+)*)", seen)
+                sound = bool(were and now and set(were[1].split(", ")).isdisjoint(now[1].split(", ")))
             elif fault.name == "TableEmptied":
                 sound = transaction_of(check) is not None
             yield "proof_is_of_its_kind", [subject] * (not sound)

@@ -41,6 +41,7 @@ class Fault:
     id: str
     name: str
     target: str
+    args: dict[str, Any]
     effect: Effect
     before_ns: int
     after_ns: int
@@ -180,6 +181,7 @@ class Case:
                     id=data.id,
                     name=intent.name if intent else "",
                     target=intent.target if intent else "",
+                    args=intent.args if intent else {},
                     effect=intent.effect if intent else Effect(),
                     before_ns=data.before_ns,
                     after_ns=data.after_ns,

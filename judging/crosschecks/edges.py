@@ -66,7 +66,7 @@ def hits_others_alone(effect: Effect, edge: str, place: Mapping[str, tuple[str, 
         return False
     home, theirs = place[edge][0], {place[name][0] for name in others}
     found = [name in others for name in (*effect.down, *effect.destroyed)]
-    for path in effect.cut:
+    for path in (*effect.cut, *effect.impaired):
         ends = {place[end][0] if end in place else end for end in path.split("->")}
         found.append(bool(ends & theirs) and home not in ends)
     return bool(found) and all(found)

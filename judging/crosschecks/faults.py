@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +18,22 @@ FREEZES = "NodeFrozen"  # nothing of the victim runs, and nothing of it is dead
 SILENCES = (*DEATHS, FREEZES)  # a victim writes no log
 DESTROYS = ("SiteDestroyed",)  # of these, nothing of the victim is left
 EMPTIES = "TableEmptied"
+ENDS = "ProcessKilled"  # one process, which others start again
+DEGRADES = "LinkDegraded"  # a link goes on carrying, and worse
+OF_LINKS = ("LinkBlackholed", "LinkRefused", DEGRADES)
 WITH_IT = {"payments": {"entries"}}  # a table that refers to another one is emptied with it
 EMPTIED = re.compile(r"^0 of [1-9]\d* rows of before transaction \d+$")
 DEAD = re.compile(r"^exited, exit code 137, port \d+ closed$")
 GONE = re.compile(r"^no container, no disk, port \d+ closed$")
 STILL = "frozen, no answer"
 DROPPED = re.compile(r"^(?:rule in place, )?(\d+) packets dropped$")
+REFUSED = re.compile(r"^(\d+) packets refused$")
+DELAYED = re.compile(r"^(.+) on (\d+) of (\d+) streams, round trip (\d+) ms$")
+KILLED = re.compile(r"^killed: (\d+(?:, \d+)*)$")
+ENDED = re.compile(r"^gone; now (none|\d+(?:, \d+)*)$")
+THINNED = re.compile(r"^(.+): (\d+) of (\d+) packets$")
 FLIPPED = re.compile(r"^bytes ([0-9a-f]+) \(were ([0-9a-f]+)\)$")
+LIKELY = 5.0  # standard deviations: one honest proof in two million is farther off
 RESUMES_NS = 15 * SECOND_NS  # a container's first words, on a machine that starts five at once
 ABSENT_NS = 8 * SECOND_NS  # Patroni restarts a copy by itself when it must follow another primary; that takes less
 COMES_BACK_NS = 30 * SECOND_NS
@@ -34,11 +45,13 @@ def effect_follows_from_the_target(case: Case) -> Iterator[str]:
         wanted = _effect(case, fault)
         if wanted is None:
             # Else any name would spare a dead primary's disk from being opened, or stale reads from being told.
-            for seen_rare, word in ((fault.effect.destroyed, "destroys"), (fault.effect.damaged, "damages")):
+            rare = (fault.effect.destroyed, "destroys"), (fault.effect.damaged, "damages"), (fault.effect.impaired, "impairs")
+            for seen_rare, word in rare:
                 if seen_rare:
                     yield f"Fault {fault.id}: {fault.name} {word} nothing; its intent says {first_few(seen_rare)}."
             continue
         down, cut = wanted
+        impaired = _paths(fault.target) if fault.name == DEGRADES else set[str]()
         destroyed = down if fault.name in DESTROYS else set[str]()
         damaged = {fault.target, *WITH_IT.get(fault.target, ())} if fault.name == EMPTIES else set[str]()
         for seen, expected, word in (
@@ -46,6 +59,7 @@ def effect_follows_from_the_target(case: Case) -> Iterator[str]:
             (set(fault.effect.cut), cut, "cut"),
             (set(fault.effect.destroyed), destroyed, "destroyed"),
             (set(fault.effect.damaged), damaged, "damaged"),
+            (set(fault.effect.impaired), impaired, "impaired"),
         ):
             if seen != expected:
                 yield (
@@ -56,15 +70,19 @@ def effect_follows_from_the_target(case: Case) -> Iterator[str]:
                 )
 
 
+def _paths(target: str) -> set[str]:
+    one, both, other = target.partition("<->")
+    return {f"{one}->{other}", f"{other}->{one}"} if both else {target}
+
+
 def _effect(case: Case, fault: Fault) -> tuple[set[str], set[str]] | None:
     """What a fault of ours does, by the plan's topology; None for a fault of another name."""
-    if fault.name in ("PlannedSwitchover", "BitsFlipped", "CustomersSurge", EMPTIES):
+    if fault.name in ("PlannedSwitchover", "BitsFlipped", "CustomersSurge", EMPTIES, DEGRADES, ENDS):
         return set(), set()
     if fault.name in ("NodeKilled", FREEZES):
         return {fault.target}, set()
-    if fault.name == "LinkBlackholed":
-        one, both, other = fault.target.partition("<->")
-        return set(), {f"{one}->{other}", f"{other}->{one}"} if both else {fault.target}
+    if fault.name in OF_LINKS:
+        return set(), _paths(fault.target)
     if fault.name not in (*DEATHS, "CenterIsolated") or case.plan is None:
         return None
     centers = [c for c in case.plan.topology.get("centers", []) if fault.target in (c["name"], c["region"])]
@@ -88,7 +106,7 @@ def proof_is_of_its_kind(case: Case) -> Iterator[str]:
     for fault in (f for f in case.faults if f.proof is not None):
         assert fault.proof is not None
         for check in fault.proof.checks:
-            if (wrong := _unlike(fault, check)) is not None:
+            if (wrong := _unlike(case, fault, check)) is not None:
                 yield f"Fault {fault.id}, proof of {check.subject}: {wrong}, seen {check.seen!r}; the check says ok."
         yield from _too_few(fault)
         asked = {check.subject for check in fault.proof.checks if check.side == "victim"}
@@ -97,7 +115,7 @@ def proof_is_of_its_kind(case: Case) -> Iterator[str]:
             yield f"Fault {fault.id}: a statement is carried out by every copy; its proof leaves out {first_few(unasked)}."
 
 
-def _unlike(fault: Fault, check: Check) -> str | None:
+def _unlike(case: Case, fault: Fault, check: Check) -> str | None:
     """What is wrong with a check that says ok."""
     seen = str(check.seen)
     if not check.ok:
@@ -110,11 +128,17 @@ def _unlike(fault: Fault, check: Check) -> str | None:
         return None if DEAD.match(seen) else "expected exit code 137 of a killed node and a closed port"
     if check.subject in fault.effect.down and fault.name == FREEZES:
         return None if seen == STILL else "expected a frozen node that does not answer"
+    if fault.name == DEGRADES:
+        return _undegraded(case, fault, check)
     if check.subject in fault.effect.cut:
-        dropped = DROPPED.match(seen)
+        dropped = (REFUSED if fault.name == "LinkRefused" else DROPPED).match(seen)
         # A dead center sends nothing: there the rule alone is the proof.
         enough = dropped is not None and (int(dropped[1]) > 0 or fault.name in DEATHS)
         return None if enough else "expected a rule that dropped packets on a cut path"
+    if fault.name == ENDS:
+        killed, left = KILLED.match(str(check.expected)), ENDED.match(seen)
+        others = killed is not None and left is not None and not {*killed[1].split(", ")} & {*left[1].split(", ")}
+        return None if others else "expected none of the processes that were killed"
     if fault.name == EMPTIES:
         return None if EMPTIED.match(seen) and seen == check.expected else "expected no row of before the statement"
     if flipped := FLIPPED.match(str(check.expected)):
@@ -129,10 +153,56 @@ def _unlike(fault: Fault, check: Check) -> str | None:
     return None
 
 
+def _undegraded(case: Case, fault: Fault, check: Check) -> str | None:
+    """A delay is on every stream and is felt by a round trip; of the packets about the share that was said is gone."""
+    expected, seen = str(check.expected), str(check.seen)
+    if expected not in degradations(fault.args):
+        return "expected one of the degradations of the fault's arguments"
+    if expected.endswith("more"):
+        delayed = DELAYED.match(seen)
+        least_ms = fault.args["latency_ms"] - fault.args["jitter_ms"] + _round_trip_ms(case, check.subject)
+        whole = delayed is not None and delayed[1] == expected and delayed[2] == delayed[3] != "0"
+        felt = delayed is not None and int(delayed[4]) >= least_ms
+        return None if whole and felt else f"expected it on every stream, and {least_ms} ms there and back"
+    if expected.endswith("dropped"):
+        thinned = THINNED.match(seen)
+        gone, of = (int(thinned[2]), int(thinned[3])) if thinned is not None and thinned[1] == expected else (0, 0)
+        share = fault.args["loss_percent"] / 100
+        likely = abs(gone - of * share) <= LIKELY * math.sqrt(of * share * (1 - share)) + 1
+        return None if 0 < gone < of and likely else "expected about that share of the packets"
+    return None if seen == expected else f"expected {expected!r}"
+
+
+def degradations(args: Mapping[str, Any]) -> list[str]:
+    """What is to be read back from each path, of a fault with these arguments; nothing where they are no whole numbers."""
+    names = ("latency_ms", "jitter_ms", "loss_percent", "bandwidth_kbps")
+    given = [one for one in map(args.get, names) if isinstance(one, int) and not isinstance(one, bool) and one >= 0]
+    if len(given) < len(names):
+        return []
+    latency, jitter, loss, kbps = given
+    if jitter > latency or loss >= 100:
+        return []
+    found = [f"{latency} ms ± {jitter} ms more"] if latency else []
+    found += [f"{loss} % dropped"] if loss else []
+    return [*found, *([f"{kbps} kbit/s"] if kbps else [])]
+
+
+def _round_trip_ms(case: Case, path: str) -> int:
+    """There and back by the plan, whoever degrades it."""
+    links = case.plan.topology.get("links", []) if case.plan is not None else []
+    ends = set(path.split("->"))
+    return sum(round(link["latency_ms"]) for link in links if {link["source"], link["target"]} == ends)
+
+
 def _too_few(fault: Fault) -> Iterator[str]:
     assert fault.proof is not None
     victims = [check for check in fault.proof.checks if check.side == "victim"]
-    wanted = {"LinkBlackholed": len(fault.effect.cut) + 2, "PlannedSwitchover": 2, "BitsFlipped": 1}.get(fault.name, 0)
+    wanted = {"LinkBlackholed": len(fault.effect.cut) + 2, "PlannedSwitchover": 2, "BitsFlipped": 1, ENDS: 1}.get(fault.name, 0)
+    if fault.name == DEGRADES:
+        told = [(check.subject, str(check.expected)) for check in victims]
+        due = [(path, one) for path in fault.effect.impaired for one in degradations(fault.args)]
+        if missing := [f"{one} on {path}" for path, one in due if (path, one) not in told] or ([] if due else ["all"]):
+            yield f"Fault {fault.id}: of what degraded {fault.target}, its proof leaves out {first_few(missing)}."
     if len(victims) < wanted:
         yield f"Fault {fault.id}: the proof of {fault.name} has {wanted} checks of its victims; {len(victims)} are there."
 
@@ -329,7 +399,7 @@ def cut_ended_replication(case: Case) -> Iterator[str]:
         return
     settings = case.plan.topology.get("settings", {})
     patience_ns = round(float(settings.get("wal_sender_timeout_s", 60)) * 1e9) + 5 * BUSY_NS
-    for fault in (f for f in case.faults if f.name == "LinkBlackholed"):
+    for fault in (f for f in case.faults if f.name in OF_LINKS and f.effect.cut):
         until_ns = fault.heal_ns if fault.heal_ns is not None else 1 << 62
         late = samples[
             (samples["asked_ns"] > fault.after_ns + patience_ns)
