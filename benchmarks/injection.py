@@ -3,7 +3,7 @@
 Stands one topology up, and injects and heals each fault 20 times (`--runs`). `--busy` keeps two processes running that burn every
 core that they get, from a second before an injection is prepared until it is proved; `--both` takes turns, quiet and busy. Prints
 milliseconds: minimum, median and worst, by the moments that a drill's `injected` event would hold, by the caller's own clock, and
-to prepare; with `--dial`, what it costs to dial every link (wall and CPU).
+to prepare and to heal; with `--dial`, what it costs to dial every link (wall and CPU).
 
 Between two injections it waits for what an injection meets: every container runs and can be held, every link carries, every
 database answers, and one is the primary. Full redundancy, which no injection looks at, is waited for where the fault changes.
@@ -24,11 +24,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faults.bits_flipped import BitsFlipped
+from faults.center_isolated import CenterIsolated
+from faults.half_isolated import HalfIsolated
 from faults.link_blackholed import LinkBlackholed
+from faults.link_degraded import LinkDegraded
+from faults.link_refused import LinkRefused
 from faults.model import Fault
+from faults.node_frozen import NodeFrozen
 from faults.node_killed import NodeKilled
 from faults.planned_switchover import PlannedSwitchover
 from faults.power_loss import CenterPowerLoss, RegionLoss
+from faults.process_killed import ProcessKilled
 from harness import runbooks
 from harness.watcher import watcher
 from runtime import engine, images, startup
@@ -46,11 +52,12 @@ REDUNDANT_WITHIN_S = 180
 
 @dataclass(frozen=True)
 class Taken:
-    """Milliseconds of one injection: by its own moments, by the caller's clock, and to prepare it. `staged`: it lay ready."""
+    """Milliseconds: by the injection's own moments, by the caller's clock, to prepare, to heal. `staged`: it lay ready."""
 
     own: float
     caller: float
     prepare: float
+    heal: float
     staged: bool
 
 
@@ -67,6 +74,12 @@ FAULTS: dict[str, Callable[[Cluster], Fault]] = {
     "LinkBlackholed": lambda _: LinkBlackholed("dc1<->dc2"),
     "BitsFlipped": lambda _: BitsFlipped("accounts", node="dc2-b"),
     "PlannedSwitchover": away_from_the_primary,
+    "CenterIsolated": lambda _: CenterIsolated("dc2"),
+    "HalfIsolated": lambda _: HalfIsolated("dc2-b"),
+    "NodeFrozen": lambda _: NodeFrozen("dc2-b"),
+    "ProcessKilled": lambda _: ProcessKilled("server", "dc2-b"),
+    "LinkDegraded": lambda _: LinkDegraded("dc1<->dc2", 50, jitter_ms=5, loss_percent=5, bandwidth_kbps=20_000),
+    "LinkRefused": lambda _: LinkRefused("dc1<->dc2"),
 }
 
 
@@ -138,10 +151,12 @@ def once(cluster: Cluster, make: Callable[[Cluster], Fault], *, processes: int) 
         if isinstance(fault, BitsFlipped):
             fault.inject(cluster)  # flipped twice they are whole: the heal then finds nothing to build anew
     finally:
+        healing = time.monotonic_ns()
         fault.heal(cluster)
+        healed = time.monotonic_ns()
     stands_again(cluster)
     own_ns = moment.after_ns - moment.before_ns if moment else after - before
-    return Taken(own_ns / 1e6, (after - before) / 1e6, (before - began) / 1e6, staged)
+    return Taken(own_ns / 1e6, (after - before) / 1e6, (before - began) / 1e6, (healed - healing) / 1e6, staged)
 
 
 def series(cluster: Cluster, name: str, modes: Sequence[str], runs: int) -> None:
@@ -156,6 +171,7 @@ def series(cluster: Cluster, name: str, modes: Sequence[str], runs: int) -> None
         print(told(label, [one.own for one in found]), flush=True)
         print(told(f"{label}, caller's clock", [one.caller for one in found]), flush=True)
         print(told(f"{label}, to prepare", [one.prepare for one in found]), flush=True)
+        print(told(f"{label}, to heal", [one.heal for one in found]), flush=True)
         if through_engine := sum(not one.staged for one in found):
             print(f"{label}: {through_engine} of {len(found)} went through the engine", flush=True)
     print(f"({name}: {time.monotonic() - began:.0f} s for all)", file=sys.stderr, flush=True)

@@ -1,4 +1,5 @@
-from faults.node_killed import PRIMARY, NodeKilled
+from faults.model import PRIMARY
+from faults.node_killed import NodeKilled
 from faults.power_loss import CenterPowerLoss
 from harness import runbooks
 from harness.conditions import another_primary, replicas_caught_up, service_restored

@@ -6,7 +6,7 @@ import contextlib
 import time
 from typing import Any
 
-from faults.node_killed import PRIMARY
+from faults.model import PRIMARY
 from runtime.cluster import Cluster, ClusterError
 from runtime.database import wait_for
 from runtime.files import OpenFile

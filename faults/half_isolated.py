@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from faults.model import Stroke, proof_of_cut
+from faults.model import NodeFault, Stroke, proof_of_cut
 from runtime.cluster import Cluster
 from runtime.staged import Deferred, Staged
 from topologies.kinds import DATABASE, MONITOR, STORE
 from topologies.model import Effect, Proof, Topology
 
-PRIMARY = "primary"
 
-
-class HalfIsolated(Stroke):
-    """`node` is a database, or "primary": whoever the databases say it is when the fault is prepared.
+class HalfIsolated(NodeFault, Stroke):
+    """`node` is a database, or "primary".
 
     What its peers send to it, and what it sends to its store, is dropped where it is sent. A monitor is both: it dials, and
     is dialled. Across centers all that is dialled passes a link and comes from the link's address, so only the one who dials can
     be told apart: copies dial the primary, and it dials the store.
     """
-
-    def __init__(self, node: str) -> None:
-        self.target = node
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return {"node": self.target}
 
     @staticmethod
     def targets(topology: Topology) -> list[str]:
@@ -34,7 +23,7 @@ class HalfIsolated(Stroke):
         return [node.name for node in topology.nodes(DATABASE) if HalfIsolated(node.name).effect(topology).cut]
 
     def effect(self, topology: Topology) -> Effect:
-        if self.target == PRIMARY:
+        if not self.known:
             return Effect()  # not known before it is prepared
         node = topology.node(self.target)
         if node.kind != DATABASE:
@@ -49,8 +38,7 @@ class HalfIsolated(Stroke):
         return f"remove the rules that drop packets between {self.target} and its peers, and from it to its store"
 
     def stage(self, cluster: Cluster) -> Staged | Deferred:
-        if self.target == PRIMARY:
-            self.target = cluster.wait_primary(within_s=10).name
+        self.find(cluster)
         return cluster.stage(cut=self.effect(cluster.topology).cut)
 
     def proof(self, cluster: Cluster) -> Proof:

@@ -81,6 +81,35 @@ class Stroke:
             self.release()
 
 
+PRIMARY = "primary"
+
+
+class NodeFault:
+    """What faults of one node share. `node` is a name, or "primary": whoever the databases say it is when it is prepared."""
+
+    def __init__(self, node: str) -> None:
+        self.target = node
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"node": self.target}
+
+    @staticmethod
+    def targets(topology: Topology) -> list[str]:
+        return [node.name for node in topology.nodes()]
+
+    @property
+    def known(self) -> bool:
+        """Whether the victim has a name: not before it is prepared, where it is the primary."""
+        return self.target != PRIMARY
+
+    def find(self, cluster: Cluster) -> str:
+        """The victim's name, from now on for good."""
+        if not self.known:
+            self.target = cluster.wait_primary(within_s=10).name
+        return self.target
+
+
 class LinkFault:
     """What faults of a link share. `path` is `dc1<->dc2` (both ways) or `dc1->dc2` (one way)."""
 

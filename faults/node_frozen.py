@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
+from faults.model import NodeFault
 from runtime.cluster import Cluster
 from runtime.database import wait_for
 from topologies.model import Check, Effect, Moment, Proof, Topology
 
-PRIMARY = "primary"
 
-
-class NodeFrozen:
-    """`node` is a name, or "primary": whoever the databases say it is when the fault is prepared.
+class NodeFrozen(NodeFault):
+    """`node` is a name, or "primary".
 
     As a virtual machine that is suspended, or moved. Its kernel goes on for it: connections stand and new ones are taken, but
     nobody says a word on them. Healed, a frozen primary still takes itself for one.
     """
 
-    def __init__(self, node: str) -> None:
-        self.target = node
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return {"node": self.target}
-
-    @staticmethod
-    def targets(topology: Topology) -> list[str]:
-        return [node.name for node in topology.nodes()]
-
     def effect(self, topology: Topology) -> Effect:
-        if self.target == PRIMARY:
+        if not self.known:
             return Effect()  # not known before it is prepared
         return Effect(down=(topology.node(self.target).name,))
 
@@ -39,8 +26,7 @@ class NodeFrozen:
         return f"let {self.target} run on"
 
     def prepare(self, cluster: Cluster) -> None:
-        if self.target == PRIMARY:
-            self.target = cluster.wait_primary(within_s=10).name
+        self.find(cluster)
 
     def release(self) -> None:
         """Nothing lies ready."""
@@ -58,5 +44,5 @@ class NodeFrozen:
         return Proof((Check(self.target, "frozen, no answer", seen, ok=frozen and not answers),))
 
     def heal(self, cluster: Cluster) -> None:
-        if self.target != PRIMARY:  # else it was never prepared
+        if self.known:  # else it was never prepared
             cluster.thaw(self.target)

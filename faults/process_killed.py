@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from faults.node_killed import PRIMARY
+from faults.model import PRIMARY, NodeFault
 from runtime.cluster import Cluster, ClusterError
 from runtime.database import wait_for
 from runtime.processes import PROCESSES, Held
@@ -14,7 +14,7 @@ from topologies.model import Check, Effect, Moment, Proof, Topology
 BACK_WITHIN_S = 90.0
 
 
-class ProcessKilled:
+class ProcessKilled(NodeFault):
     """SIGKILL to each process of that name on `node` ("primary": whoever it is then).
 
     `process`: server (the postmaster), checkpointer, walwriter, walsender (every one), walreceiver. After the death of any of
@@ -25,13 +25,14 @@ class ProcessKilled:
     def __init__(self, process: str, node: str = PRIMARY) -> None:
         if process not in PROCESSES:
             raise ValueError(f"ProcessKilled: expected a process out of {', '.join(PROCESSES)}; seen {process!r}")
-        self.process, self.target = process, node
+        super().__init__(node)
+        self.process = process
         self.killed: list[int] = []
         self.held: Held | None = None
 
     @property
     def arguments(self) -> dict[str, Any]:
-        return {"process": self.process, "node": self.target}
+        return {"process": self.process, **super().arguments}
 
     @staticmethod
     def targets(topology: Topology) -> list[str]:
@@ -39,7 +40,7 @@ class ProcessKilled:
         return [f"server@{node.name}" for node in topology.nodes(DATABASE)]
 
     def effect(self, topology: Topology) -> Effect:
-        if self.target != PRIMARY:
+        if self.known:
             topology.node(self.target)
         return Effect()  # the node answers again by itself, or by whoever watches over it
 
@@ -47,10 +48,8 @@ class ProcessKilled:
         return f"wait until {self.target} answers again"
 
     def prepare(self, cluster: Cluster) -> None:
-        if self.target == PRIMARY:
-            self.target = cluster.wait_primary(within_s=10).name
         self.release()
-        self.held = cluster.hold_processes(self.target, self.process)
+        self.held = cluster.hold_processes(self.find(cluster), self.process)
         self.killed = cluster.processes(self.target, self.process) if self.held is None else list(self.held.pids)
         if not self.killed:
             raise ClusterError(f"no {self.process} runs on {self.target}")
@@ -80,7 +79,7 @@ class ProcessKilled:
 
     def heal(self, cluster: Cluster) -> None:
         self.release()
-        if self.target != PRIMARY:  # else it was never prepared
+        if self.known:  # else it was never prepared
             wait_for(
                 lambda: cluster.answers(self.target), within_s=BACK_WITHIN_S, what=f"an answer of {self.target}", every_s=0.2
             )

@@ -134,7 +134,7 @@ def test_quiet_and_busy_take_turns_on_one_topology(
 
     def one(_: Any, __: Any, *, processes: int) -> injection.Taken:
         burnt.append(processes)
-        return injection.Taken(1.0, 2.0, 3.0, staged=False)
+        return injection.Taken(1.0, 2.0, 3.0, 4.0, staged=False)
 
     monkeypatch.setattr(injection, "once", one)
     series(cast(Cluster, None), "NodeKilled", ("quiet", "busy"), 2)

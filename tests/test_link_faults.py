@@ -199,10 +199,8 @@ class Server:
         self.asked: list[tuple[str, str, float | None]] = []
         self.deaf = False
 
-    def request(
-        self, method: str, url: str, timeout: float | None = None, json: Any = None, params: Any = None, data: Any = None
-    ) -> Any:
-        assert (params, data) == (None, None)
+    def request(self, method: str, url: str, *, timeout: float, json: Any = None, **rest: Any) -> Any:
+        assert not any(rest.values())
         self.asked.append((method, url, timeout))
         path = url.split(":8474")[1]
         if path == "/populate":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -105,7 +106,7 @@ def test_its_proof_is_that_it_is_gone(before: list[int], after: list[int], expec
 def test_who_is_not_there_cannot_be_killed() -> None:
     with pytest.raises(ClusterError, match="no walreceiver runs on dc1-a"):
         ProcessKilled("walreceiver").prepare(cast(Cluster, Node([], [])))
-    with pytest.raises(BadInput, match="expected a process out of server, checkpointer, .*; seen 'postmaster'"):
+    with pytest.raises(BadInput, match=r"expected a process out of server, checkpointer, .*; seen 'postmaster'"):
         fault_from_words("ProcessKilled", "postmaster@dc1-a")
     assert fault_from_words("ProcessKilled", "server@dc2-a").arguments == {"process": "server", "node": "dc2-a"}
 
@@ -128,7 +129,7 @@ def machine_of(tmp_path: Path, *pids: int) -> Any:
 def test_what_is_held_is_killed_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, child: subprocess.Popen[bytes]
 ) -> None:
-    monkeypatch.setitem(processes.PROCESSES, "server", processes.re.compile(r"\bvictim\b"))
+    monkeypatch.setitem(processes.PROCESSES, "server", re.compile(r"\bvictim\b"))
     held = Held(machine_of(tmp_path, os.getpid(), child.pid, 2**22 - 1), "server")
     assert held.pids == [child.pid]
     moment = held.kill()
@@ -141,7 +142,7 @@ def test_what_is_held_is_killed_and_nothing_else(
 
 
 def test_the_first_process_is_not_killed_as_one_of_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(processes.PROCESSES, "server", processes.re.compile("."))
+    monkeypatch.setitem(processes.PROCESSES, "server", re.compile("."))
     machine = machine_of(tmp_path, os.getpid())
     cluster = cast(Any, SimpleNamespace(machine=lambda _: machine))
     with pytest.raises(ClusterError, match="first process of dc1-a, which would die with it: expected NodeKilled"):
