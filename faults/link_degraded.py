@@ -19,7 +19,7 @@ PACKETS_MIN = 100  # of which a share is told
 
 
 class LinkDegraded(LinkFault):
-    """`path` is `dc1<->dc2` (both ways, each way so) or `dc1->dc2` (one way).
+    """`path` is `dc1<->dc2` (both ways, each way so) or `dc1->dc2` (one way); `*` is every center.
 
     `latency_ms` (0 to 1000) and `jitter_ms` (0 to the latency) come on top of what the link has: for TCP, by Toxiproxy, on
     connections that stand too. `loss_percent` (0 to 50) of all packets are dropped, drawn by the kernel. `bandwidth_kbps` (64 and
@@ -43,7 +43,7 @@ class LinkDegraded(LinkFault):
         return {"path": self.target} | {name: getattr(self, name) for name in names}
 
     def effect(self, topology: Topology) -> Effect:
-        paths = self.known(topology)
+        paths = self.paths(topology)
         for link in topology.links:
             if str(link) in paths and link.bandwidth_kbps is not None and self.bandwidth_kbps >= link.bandwidth_kbps:
                 wanted = f"less than the {link.bandwidth_kbps} kbit/s of {link}"
@@ -56,14 +56,14 @@ class LinkDegraded(LinkFault):
     def prepare(self, cluster: Cluster) -> None:
         """Refuses where links run without Toxiproxy. Raises LinkError."""
         if self.latency_ms:
-            cluster.toxics(self.paths()[0])
+            cluster.toxics(self.paths(cluster.topology)[0])
 
     def release(self) -> None:
         """Nothing lies ready."""
 
     def inject(self, cluster: Cluster) -> Moment | None:
         """Not an instant: a delay is put on each proxied port by itself, some milliseconds a stream."""
-        for path in self.known(cluster.topology):
+        for path in self.paths(cluster.topology):
             cluster.degrade(
                 path,
                 latency_ms=self.latency_ms,
@@ -76,7 +76,7 @@ class LinkDegraded(LinkFault):
     def proof(self, cluster: Cluster) -> Proof:
         """What the link's proxy and kernel say of each way, a round trip, and how many packets were dropped."""
         checks: list[Check] = []
-        for path in self.paths():
+        for path in self.paths(cluster.topology):
             checks += [self.delayed(cluster, path)] if self.latency_ms else []
             checks += [self.thinned(cluster, path)] if self.loss_percent else []
             checks += [self.narrowed(cluster, path)] if self.bandwidth_kbps else []
@@ -118,7 +118,7 @@ class LinkDegraded(LinkFault):
         return Check(path, expected, seen, ok=kept is not None and math.isclose(kept, self.bandwidth_kbps, rel_tol=0.001))
 
     def heal(self, cluster: Cluster) -> None:
-        for path in self.known(cluster.topology):
+        for path in self.paths(cluster.topology):
             cluster.undegrade(path)
 
 

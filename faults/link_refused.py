@@ -9,13 +9,14 @@ from topologies.model import Check, Effect, Moment, Proof, Topology
 
 
 class LinkRefused(LinkFault):
-    """`path` is `dc1<->dc2` (both ways) or `dc1->dc2` (one way, which ends TCP in both). Other links keep carrying.
+    """`path` is `dc1<->dc2` (both ways) or `dc1->dc2` (one way, which ends TCP in both); `*` is every center.
 
-    As a firewall with a wrong rule, or a router that has lost its route and says so: nobody has to wait for a time-out.
+    As a firewall with a wrong rule, or a router that has lost its route and says so: nobody has to wait for a time-out. Other
+    links keep carrying.
     """
 
     def effect(self, topology: Topology) -> Effect:
-        return Effect(cut=self.known(topology))
+        return Effect(cut=self.paths(topology))
 
     def undo(self) -> str:
         return f"remove the rules that refuse packets on {self.target}"
@@ -27,14 +28,14 @@ class LinkRefused(LinkFault):
         """Nothing lies ready."""
 
     def inject(self, cluster: Cluster) -> Moment | None:
-        cluster.refuse(self.known(cluster.topology))
+        cluster.refuse(self.paths(cluster.topology))
         return None
 
     def proof(self, cluster: Cluster) -> Proof:
-        return Proof(tuple(proof_of_refusal(cluster, path) for path in self.paths()))
+        return Proof(tuple(proof_of_refusal(cluster, path) for path in self.paths(cluster.topology)))
 
     def heal(self, cluster: Cluster) -> None:
-        cluster.accept(self.known(cluster.topology))
+        cluster.accept(self.paths(cluster.topology))
 
 
 def proof_of_refusal(cluster: Cluster, path: str) -> Check:

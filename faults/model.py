@@ -110,8 +110,14 @@ class NodeFault:
         return self.target
 
 
+EVERY = "*"
+
+
 class LinkFault:
-    """What faults of a link share. `path` is `dc1<->dc2` (both ways) or `dc1->dc2` (one way)."""
+    """What faults of links share. `path` is `dc1<->dc2` (both ways) or `dc1->dc2` (one way); `*` stands for every center.
+
+    So `*<->dc3` is all that joins dc3 with others, and `*<->*` the whole backbone.
+    """
 
     def __init__(self, path: str) -> None:
         self.target = path
@@ -124,23 +130,23 @@ class LinkFault:
     def targets(topology: Topology) -> list[str]:
         one_way = [str(link) for link in topology.links]
         order = [center.name for center in topology.centers]
-        both = [(link.source, link.target) for link in topology.links if order.index(link.source) < order.index(link.target)]
-        return [*(f"{one}<->{other}" for one, other in both), *one_way]
+        both = [f"{li.source}<->{li.target}" for li in topology.links if order.index(li.source) < order.index(li.target)]
+        return [*both, *([f"{EVERY}<->{EVERY}"] if len(both) > 1 else []), *one_way]
 
-    def paths(self) -> tuple[str, ...]:
-        if "<->" in self.target:
-            one, other = self.target.split("<->")
-            return (f"{one}->{other}", f"{other}->{one}")
-        return (self.target,)
-
-    def known(self, topology: Topology) -> tuple[str, ...]:
+    def paths(self, topology: Topology) -> tuple[str, ...]:
         """The directed paths. Raises ValueError where the topology has no such link."""
-        links = sorted(str(link) for link in topology.links)
-        for path in self.paths():
-            if path not in links:
+        one, way, other = self.target.partition("<->" if "<->" in self.target else "->")
+        asked = [(one, other), (other, one)] if way == "<->" else [(one, other)]
+        found: dict[str, None] = {}
+        for source, target in asked:
+            fitting = [str(link) for link in topology.links if source in (link.source, EVERY) and target in (link.target, EVERY)]
+            if not fitting:
+                links = sorted(str(link) for link in topology.links)
                 both = f", or both ways as {links[0].replace('->', '<->')}" if links else ""
-                raise ValueError(f"no link {path!r}; expected one of {', '.join(links) or 'none: one center stands'}{both}")
-        return self.paths()
+                there = f"expected one of {', '.join(links) or 'none: one center stands'}{both}"
+                raise ValueError(f"no link {f'{source}->{target}'!r}; {there}; {EVERY} is every center")
+            found |= dict.fromkeys(fitting)
+        return tuple(found)
 
 
 PRIMARYS_CENTER = "primary's center"

@@ -61,8 +61,8 @@ def test_targets_are_all_that_stands_and_no_more() -> None:
     assert found["NodeFrozen"] == found["NodeKilled"]
     assert found["CenterPowerLoss"] == ["dc1", "dc2", "dc3"]
     assert found["RegionLoss"] == ["A", "B"]
-    assert found["LinkBlackholed"][:3] == ["dc1<->dc2", "dc1<->dc3", "dc2<->dc3"]
-    assert sorted(found["LinkBlackholed"][3:]) == sorted(str(link) for link in two_regions().links)
+    assert found["LinkBlackholed"][:4] == ["dc1<->dc2", "dc1<->dc3", "dc2<->dc3", "*<->*"]
+    assert sorted(found["LinkBlackholed"][4:]) == sorted(str(link) for link in two_regions().links)
     assert found["HalfIsolated"] == databases
     assert found["BitsFlipped"] == [f"entries@{name}" for name in databases]
     assert found["PlannedSwitchover"] == ["dc1", "dc2"]
@@ -506,6 +506,7 @@ def test_cells_name_the_drills_that_cover_them() -> None:
         ("BitsFlipped", "primary"): ["disk-corruption"],
         ("HalfIsolated", "primary"): ["half-isolated-primary"],
         ("LinkBlackholed", "dc1<->dc2"): ["link-cut"],
+        ("LinkBlackholed", "*<->*"): ["backbone-cut"],
         ("LinkDegraded", "dc1<->dc3"): ["replication-audit"],
         ("NodeKilled", "primary"): ["node-kill"],
         ("NodeFrozen", "primary"): ["primary-frozen"],
@@ -564,11 +565,14 @@ def test_what_was_told_comes_last_the_thin_and_old_before_the_rest() -> None:
 
 def test_a_suggestion_is_a_drill_or_a_try_by_hand() -> None:
     found = mapped(two_regions(), drills={"region-loss": [PlannedFault(name="RegionLoss", target="A", args={})]})
-    first, second, *_ = live.suggestions(found, "two-region-three-center", {"ttl_s": "30"})
+    first, second, third, fourth, *_ = live.suggestions(found, "two-region-three-center", {"ttl_s": "30"})
     assert (first.victim, first.drill, first.known) == ("region A (primary)", "region-loss", "never drilled")
     assert first.command == "drillbook run region-loss --set ttl_s=30"
-    assert (second.victim, second.moment, second.drill) == ("dc1 (primary)", "heal", None)
-    assert second.command == "drillbook inject CenterIsolated dc1 --for 60"
+    assert (second.victim, second.moment, second.drill) == ("*<->*", "steady", None)
+    assert second.command == "drillbook inject LinkBlackholed '*<->*' --for 60"
+    assert third.command == "drillbook inject LinkRefused '*<->*' --for 60"
+    assert (fourth.victim, fourth.moment, fourth.drill) == ("dc1 (primary)", "heal", None)
+    assert fourth.command == "drillbook inject CenterIsolated dc1 --for 60"
     assert "'drillbook up two-region-three-center --set ttl_s=30'" in second.note
     assert "no verdict" in second.note
     text = live.proposed([first, second])

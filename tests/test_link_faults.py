@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 from toxiproxy import api
 
 from faults import build
+from faults.link_blackholed import LinkBlackholed
 from faults.link_degraded import LinkDegraded
 from faults.link_refused import LinkRefused
 from harness.hold import fault_from_words
@@ -41,6 +43,15 @@ def test_a_degraded_link_is_impaired_and_a_refusing_one_is_cut() -> None:
     for one in (worse, refusing):
         again = build(type(one).__name__, json.loads(json.dumps(one.arguments)))
         assert (again.arguments, again.undo()) == (one.arguments, one.undo())
+
+
+def test_a_star_is_every_center() -> None:
+    assert LinkBlackholed("*->dc3").paths(TOPOLOGY) == ("dc1->dc3", "dc2->dc3")
+    assert sorted(LinkBlackholed("dc3<->*").paths(TOPOLOGY)) == ["dc1->dc3", "dc2->dc3", "dc3->dc1", "dc3->dc2"]
+    assert sorted(LinkRefused("*<->*").effect(TOPOLOGY).cut) == sorted(str(link) for link in TOPOLOGY.links)
+    for path in ("dc1<->dc9", "dc1", "dc9->*", "->"):
+        with pytest.raises(ValueError, match=r"no link .*; expected one of dc1->dc2, .*, or both ways as dc1<->dc2; \* is every"):
+            LinkBlackholed(path).effect(TOPOLOGY)
 
 
 @pytest.mark.parametrize(
@@ -335,3 +346,18 @@ def test_who_is_impaired_follows_from_the_target(tmp_path: Path) -> None:
     with Forger(tmp_path) as run:
         run.kind("intent")[0]["data"]["effect"]["impaired"] = ["dc1->dc3"]
     assert rules(tmp_path) == {"effect_follows_from_the_target"}
+
+
+@pytest.mark.parametrize(
+    ("target", "paths", "ok"),
+    [
+        ("*<->dc3", ("dc1->dc3", "dc2->dc3", "dc3->dc1", "dc3->dc2"), True),
+        ("*->dc3", ("dc1->dc3", "dc2->dc3"), True),
+        ("*<->dc3", ("dc1->dc3", "dc3->dc1"), False),
+        ("*<->*", ("dc1->dc3", "dc3->dc1"), False),
+    ],
+)
+def test_a_star_is_every_center_to_judges_too(tmp_path: Path, target: str, paths: tuple[str, ...], ok: bool) -> None:
+    story = SCENARIOS["degraded"]
+    write_run(tmp_path, replace(story, faults=(replace(story.faults[0], target=target, impaired=paths),)))
+    assert rules(tmp_path) == (set() if ok else {"effect_follows_from_the_target"})

@@ -2058,16 +2058,19 @@ def effect_of(run: Run, fault: Fault) -> tuple[set[str], set[str]]:
         led_to = centers & set(run.topology.get("door", {}).get("centers", ())) if alive else centers
         return set() if alive else down, cut | {f"door->{center}" for center in led_to}
     if fault.name in ("LinkBlackholed", "LinkRefused"):
-        return set(), ways_of(fault)
+        return set(), ways_of(run, fault)
     nothing = ("PlannedSwitchover", "BitsFlipped", "CustomersSurge", "TableEmptied", "LinkDegraded", "ProcessKilled")
     alone = {name: {fault.target} for name in ("NodeKilled", "NodeFrozen")} | {name: set[str]() for name in nothing}
     return alone.get(fault.name, set(fault.down)), set() if fault.name in alone else set(fault.cut)
 
 
-def ways_of(fault: Fault) -> set[str]:
-    """The directed paths of a link's fault."""
+def ways_of(run: Run, fault: Fault) -> set[str]:
+    """The directed paths of a link's fault; `*` is every center."""
     one, other = [*re.split("<->|->", fault.target), ""][:2]
-    return {f"{one}->{other}"} | ({f"{other}->{one}"} if "<->" in fault.target else set())
+    named = [(one, other), (other, one)] if "<->" in fault.target else [(one, other)]
+    exact = {f"{a}->{b}" for a, b in named if "*" not in (a, b)}
+    links = [(link["source"], link["target"]) for link in run.topology["links"]]
+    return exact | {f"{a}->{b}" for a, b in links for x, y in named if "*" in (x, y) and x in (a, "*") and y in (b, "*")}
 
 
 def worsened(fault: Fault) -> list[str]:
@@ -2119,14 +2122,15 @@ def proofs(run: Run) -> Rules:
     """Of "Faults": what each is by its target, and how it has to have been seen."""
     for fault in run.faults:
         gone = set(fault.down) if fault.name == "SiteDestroyed" else set[str]()
-        worse = ways_of(fault) if fault.name == "LinkDegraded" else set[str]()
+        worse = ways_of(run, fault) if fault.name == "LinkDegraded" else set[str]()
         meant = (*effect_of(run, fault), gone, emptied_by(fault), worse)
         said = (set(fault.down), set(fault.cut), set(fault.destroyed), set(fault.damaged), set(fault.impaired))
         yield "effect_follows_from_the_target", [fault.id] * (said != meant)
         checks: list[Data] = fault.proof["checks"] if fault.proof else []
         alive = {center for node, center in run.center_of.items() if node not in fault.down}
         victims = [check for check in checks if check["side"] == "victim"]
-        many = {"LinkBlackholed": len(fault.cut) + 2, "PlannedSwitchover": 2, "BitsFlipped": 1, "ProcessKilled": 1}
+        pairs = {frozenset(path.split("->")) for path in fault.cut}
+        many = {"LinkBlackholed": len(fault.cut) + 2 * len(pairs), "PlannedSwitchover": 2, "BitsFlipped": 1, "ProcessKilled": 1}
         wanted = many.get(fault.name, len(victims))
         yield "proof_is_of_its_kind", [f"{len(victims)} victims"] * (fault.proof is not None and len(victims) != wanted)
         if fault.name == "LinkDegraded" and fault.proof is not None:

@@ -20,6 +20,7 @@ DESTROYS = ("SiteDestroyed",)  # of these, nothing of the victim is left
 EMPTIES = "TableEmptied"
 ENDS = "ProcessKilled"  # one process, which others start again
 DEGRADES = "LinkDegraded"  # a link goes on carrying, and worse
+EVERY = "*"
 OF_LINKS = ("LinkBlackholed", "LinkRefused", DEGRADES)
 WITH_IT = {"payments": {"entries"}}  # a table that refers to another one is emptied with it
 EMPTIED = re.compile(r"^0 of [1-9]\d* rows of before transaction \d+$")
@@ -51,7 +52,7 @@ def effect_follows_from_the_target(case: Case) -> Iterator[str]:
                     yield f"Fault {fault.id}: {fault.name} {word} nothing; its intent says {first_few(seen_rare)}."
             continue
         down, cut = wanted
-        impaired = _paths(fault.target) if fault.name == DEGRADES else set[str]()
+        impaired = _paths(case, fault.target) if fault.name == DEGRADES else set[str]()
         destroyed = down if fault.name in DESTROYS else set[str]()
         damaged = {fault.target, *WITH_IT.get(fault.target, ())} if fault.name == EMPTIES else set[str]()
         for seen, expected, word in (
@@ -70,9 +71,22 @@ def effect_follows_from_the_target(case: Case) -> Iterator[str]:
                 )
 
 
-def _paths(target: str) -> set[str]:
+def _paths(case: Case, target: str) -> set[str]:
+    """The directed paths that the target of a link's fault names: `*` is every center that has such a link."""
     one, both, other = target.partition("<->")
-    return {f"{one}->{other}", f"{other}->{one}"} if both else {target}
+    found: set[str] = set()
+    for path in (f"{one}->{other}", f"{other}->{one}") if both else (target,):
+        if EVERY not in path:
+            found.add(path)
+            continue
+        source, _, to = path.partition("->")
+        links = case.plan.topology.get("links", []) if case.plan is not None else []
+        found |= {
+            f"{link['source']}->{link['target']}"
+            for link in links
+            if source in (link["source"], EVERY) and to in (link["target"], EVERY)
+        }
+    return found
 
 
 def _effect(case: Case, fault: Fault) -> tuple[set[str], set[str]] | None:
@@ -82,7 +96,7 @@ def _effect(case: Case, fault: Fault) -> tuple[set[str], set[str]] | None:
     if fault.name in ("NodeKilled", FREEZES):
         return {fault.target}, set()
     if fault.name in OF_LINKS:
-        return set(), _paths(fault.target)
+        return set(), _paths(case, fault.target)
     if fault.name not in (*DEATHS, "CenterIsolated") or case.plan is None:
         return None
     centers = [c for c in case.plan.topology.get("centers", []) if fault.target in (c["name"], c["region"])]
@@ -197,7 +211,9 @@ def _round_trip_ms(case: Case, path: str) -> int:
 def _too_few(fault: Fault) -> Iterator[str]:
     assert fault.proof is not None
     victims = [check for check in fault.proof.checks if check.side == "victim"]
-    wanted = {"LinkBlackholed": len(fault.effect.cut) + 2, "PlannedSwitchover": 2, "BitsFlipped": 1, ENDS: 1}.get(fault.name, 0)
+    pairs = {frozenset(path.split("->")) for path in fault.effect.cut}
+    checks = {"LinkBlackholed": len(fault.effect.cut) + 2 * len(pairs), "PlannedSwitchover": 2, "BitsFlipped": 1, ENDS: 1}
+    wanted = checks.get(fault.name, 0)
     if fault.name == DEGRADES:
         told = [(check.subject, str(check.expected)) for check in victims]
         due = [(path, one) for path in fault.effect.impaired for one in degradations(fault.args)]
