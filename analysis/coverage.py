@@ -22,6 +22,7 @@ MOMENTS: tuple[Moment, ...] = ("steady", "takeover", "heal")
 ENOUGH_RUNS = 5  # that could be told; a cell with fewer is thin
 # Faults that stop nothing for good by themselves.
 SWITCHOVER, BITS, EMPTIED, ENDED = "PlannedSwitchover", "BitsFlipped", "TableEmptied", "ProcessKilled"
+LOCKED = "TableLocked"
 PRIMARY, PRIMARYS_CENTER = "primary", "primary's center"  # in a plan: whoever it is, and where it stands, by then
 TABLES = ("payments", "entries", "accounts")
 RETURNED = "service_restored"
@@ -204,7 +205,7 @@ class Row:
         ]
 
     def _during_takeover(self) -> list[Expected]:
-        if self.fault in (SWITCHOVER, EMPTIED):
+        if self.fault in (SWITCHOVER, EMPTIED, LOCKED):
             return []  # there is nobody to hand over from, and nobody who takes a statement
         dead, copies = (self.stands.primary,), {copy.name for copy in self.stands.copies}
         if any(_node(one) != self.stands.primary for one in self.hit):
@@ -235,6 +236,9 @@ def _of(stands: Stands, fault: str, target: Target, *, dead: tuple[str, ...] = (
     found = derive(stands, (*target.down, *dead), target.cut, target.destroyed)
     if fault == BITS:
         return gravest([found, _bits(stands, _node(target), primary_lives=not dead)])
+    if fault == LOCKED:
+        why = "who pays waits for a lock that nobody gives back: people find the session and end it"
+        return Expected(kind="people", loss="none", why=why)
     if target.damaged:
         return gravest([found, _emptied(stands)])
     if target.impaired:

@@ -245,3 +245,28 @@ def timeline_ends(cluster: Cluster, primary: str, timeline: int) -> dict[int, in
     text = cluster.sql(primary, f"SELECT pg_read_file('pg_wal/{timeline:08X}.history')")[0][0]
     rows = [line.split("\t") for line in text.splitlines() if line and line[0].isdigit()]
     return {int(row[0]): lsn_bytes(row[1]) for row in rows}
+
+
+# Who holds up others and waits for nobody: the oldest first.
+ROOTS = """
+SELECT DISTINCT b.pid, b.application_name, b.xact_start
+  FROM pg_stat_activity a CROSS JOIN LATERAL unnest(pg_blocking_pids(a.pid)) AS blocking(pid)
+  JOIN pg_stat_activity b ON b.pid = blocking.pid
+ WHERE cardinality(pg_blocking_pids(b.pid)) = 0 AND b.xact_start < clock_timestamp() - make_interval(secs => %s)
+ ORDER BY b.xact_start
+"""
+BLOCKS_FOR_S = 3.0  # whoever pays is done long before
+
+
+def end_blocking_sessions(cluster: Cluster) -> list[str]:
+    """End every session that others wait for and whose transaction is older than 3 s. Returns whom: name and process id.
+
+    Raises ClusterError where there is none.
+    """
+    primary = cluster.wait_primary(within_s=30).name
+    found = cluster.sql(primary, ROOTS, BLOCKS_FOR_S)
+    if not found:
+        raise ClusterError(f"expected a session on {primary} that others wait for; seen none")
+    for pid, _, _ in found:
+        cluster.sql(primary, "SELECT pg_terminate_backend(%s)", pid)
+    return [f"{name or 'a session'} ({pid})" for pid, name, _ in found]

@@ -18,6 +18,7 @@ ENGLISH: dict[str, str] = {
     "fault.regionloss": "region {target} was lost",
     "fault.centerisolated": "{target} was cut off from everybody",
     "fault.sitedestroyed": "{target} was destroyed, disks and all",
+    "fault.tablelocked": "a session locked {target} and stayed",
     "fault.tableemptied": "a wrong statement emptied {target}",
     "fault.bitsflipped": "bits flipped under {target}",
     "fault.nodekilled": "{target} was killed",

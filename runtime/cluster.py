@@ -320,6 +320,13 @@ class Cluster:
         result = self.container(name).exec_run(run, user=user)
         return Ran(int(result.exit_code), result.output.decode(errors="replace"))
 
+    def begin(self, name: str, command: Sequence[str], *, user: str = "postgres") -> None:
+        """Start a command in a container and leave it to itself. Raises ClusterError where the engine refuses."""
+        try:
+            self.container(name).exec_run(list(command), user=user, detach=True)
+        except engine.REFUSALS as error:
+            raise ClusterError(f"{command[0]} could not be started on {name}: {engine.brief(error)}") from error
+
     def open_file(self, node: str, path: str) -> OpenFile:
         """A file of a node, held open where that may be done. Raises ClusterError."""
         if (machine := self.machine(node)) is not None:

@@ -380,7 +380,7 @@ def _arguments(fault: FaultStory, target: str) -> dict[str, Any]:
     if name == "CustomersSurge":
         return {"times": SURGE_TIMES}
     first = {"CenterPowerLoss": "center", "PlannedSwitchover": "center", "RegionLoss": "region", "LinkBlackholed": "path"}
-    first |= {"TableEmptied": "table", "LinkRefused": "path", "LinkDegraded": "path"}
+    first |= {"TableEmptied": "table", "LinkRefused": "path", "LinkDegraded": "path", "TableLocked": "table"}
     return {first.get(name, "node"): target, **fault.args}
 
 
@@ -978,6 +978,9 @@ def _victim(subject: str, fault: FaultStory) -> dict[str, Any]:
         seen = "exited, exit code 137, port 5432 closed" if happened else "running, exit code 0, port 5432 open"
     elif fault.name == "PlannedSwitchover":
         expected = seen = "primary" if subject == fault.new else "standby"
+    elif fault.name == "TableLocked":
+        subject, expected = f"{subject} on {fault.old}", "locked by session 4711"
+        seen = "locked by session 4711, 8 wait" if happened else "not locked"
     elif fault.name == "ProcessKilled":
         subject, expected, seen = f"server on {subject}", "killed: 4711", "gone; now 4812" if happened else "still 4711"
     elif subject in _cut(fault):
@@ -1183,6 +1186,10 @@ _ENDED = replace(
     _FROZEN, name="ProcessKilled", down=(), args={"process": "server"}, outages=(Outage(0.15, 3.0),), promoted_s=2.0,
     leader_gone_s=0.5, leader_new_s=1.0,
 )  # fmt: skip
+_LOCKED = replace(
+    FaultStory(), name="TableLocked", target="accounts", down=(), outages=(Outage(0.15, 16.0),), new="dc1-a",
+    leader_gone_s=None, leader_new_s=None,
+)  # fmt: skip
 _SHORT = replace(FaultStory(), heal_s=25.0)
 
 SCENARIOS: dict[str, Scenario] = {
@@ -1195,6 +1202,7 @@ SCENARIOS: dict[str, Scenario] = {
     "stall": Scenario(faults=(replace(_SHORT, name="NodePaused", target="dc2-a", down=("dc2-a",), new="dc1-a",
                                       outages=(Outage(0.15, 8.0, late=True),)),), ends_s=60),
     "frozen": Scenario(faults=(_FROZEN,)),
+    "table-locked": Scenario(faults=(_LOCKED,)),
     "process-killed": Scenario(faults=(_ENDED,)),
     "degraded": Scenario(faults=(_DEGRADED,)),
     "relapse": Scenario(faults=(replace(FaultStory(), outages=(Outage(0.15, 9.0), Outage(22.0, 26.0)),

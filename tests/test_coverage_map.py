@@ -151,7 +151,7 @@ def test_every_victim_stands_in_each_moment_that_can_be() -> None:
     found = mapped(two_regions())
     for fault, victims in found.rows.items():
         for victim in victims:
-            can_be = fault != "PlannedSwitchover"
+            can_be = fault not in ("PlannedSwitchover", "TableLocked")
             assert (found.cell(fault, victim, "takeover") is not None) == can_be
             assert found.cell(fault, victim, "steady") is not None
             assert found.cell(fault, victim, "heal") is not None
@@ -511,6 +511,7 @@ def test_cells_name_the_drills_that_cover_them() -> None:
         ("NodeKilled", "primary"): ["node-kill"],
         ("NodeFrozen", "primary"): ["primary-frozen"],
         ("ProcessKilled", "primary"): ["server-killed"],
+        ("TableLocked", "table accounts"): ["table-locked"],
         ("PlannedSwitchover", "dc2"): ["planned-switchover"],
         ("PlannedSwitchover", "dc1"): ["planned-switchover"],  # and back: the primary is in dc2 by then
         ("CenterPowerLoss", "dc1 (primary)"): ["center-loss", "failover-interrupted", "surge-failover"],
@@ -614,6 +615,7 @@ def test_the_terminal_shows_what_is_known_and_leaves_the_rest_empty() -> None:
     assert lines["region", "A"].split()[-6:] == ["people!", "-"] * 3
     assert [line.split() for line in text.splitlines() if "(can't be)" in line] == [
         ["dc2", "pause", "-", "(can't", "be)", "pause", "-"],
+        *(["table", one, "people", "-", "(can't", "be)", "people", "-"] for one in ("accounts", "entries", "payments")),
     ]  # fmt: skip
     assert "NodeKilled of dc9-a: no such target with dc1-a as the primary" in text
 
@@ -632,7 +634,7 @@ def test_the_page_shows_each_cell_and_each_run() -> None:
     assert "people, loss possible" in page
     assert "synchronous=strict" in page
     assert "no such target with dc1-a as the primary" in page
-    assert page.count("can&#39;t be") == 1
+    assert page.count("can&#39;t be") == 4  # a switchover, and a lock on each of three tables, while nobody is primary
     assert "http://" not in page
 
 

@@ -173,6 +173,7 @@ def test_a_failed_heal_is_told_beside_the_verdict(judged: Judge) -> None:
         ("stall", "PASS"),
         ("frozen", "PASS"),
         ("process-killed", "PASS"),
+        ("table-locked", "PASS"),
         ("degraded", "PASS"),
         ("relapse", "PASS"),
         ("no-return", "FAIL"),

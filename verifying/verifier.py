@@ -2059,7 +2059,15 @@ def effect_of(run: Run, fault: Fault) -> tuple[set[str], set[str]]:
         return set() if alive else down, cut | {f"door->{center}" for center in led_to}
     if fault.name in ("LinkBlackholed", "LinkRefused"):
         return set(), ways_of(run, fault)
-    nothing = ("PlannedSwitchover", "BitsFlipped", "CustomersSurge", "TableEmptied", "LinkDegraded", "ProcessKilled")
+    nothing = (
+        "PlannedSwitchover",
+        "BitsFlipped",
+        "CustomersSurge",
+        "TableEmptied",
+        "LinkDegraded",
+        "ProcessKilled",
+        "TableLocked",
+    )
     alone = {name: {fault.target} for name in ("NodeKilled", "NodeFrozen")} | {name: set[str]() for name in nothing}
     return alone.get(fault.name, set(fault.down)), set() if fault.name in alone else set(fault.cut)
 
@@ -2130,7 +2138,13 @@ def proofs(run: Run) -> Rules:
         alive = {center for node, center in run.center_of.items() if node not in fault.down}
         victims = [check for check in checks if check["side"] == "victim"]
         pairs = {frozenset(path.split("->")) for path in fault.cut}
-        many = {"LinkBlackholed": len(fault.cut) + 2 * len(pairs), "PlannedSwitchover": 2, "BitsFlipped": 1, "ProcessKilled": 1}
+        many = {
+            "LinkBlackholed": len(fault.cut) + 2 * len(pairs),
+            "PlannedSwitchover": 2,
+            "BitsFlipped": 1,
+            "ProcessKilled": 1,
+            "TableLocked": 1,
+        }
         wanted = many.get(fault.name, len(victims))
         yield "proof_is_of_its_kind", [f"{len(victims)} victims"] * (fault.proof is not None and len(victims) != wanted)
         if fault.name == "LinkDegraded" and fault.proof is not None:
@@ -2162,6 +2176,9 @@ def proofs(run: Run) -> Rules:
                 were = re.fullmatch(r"killed: (\d+(?:, \d+)*)", check["expected"])
                 now = re.fullmatch(r"gone; now (none|\d+(?:, \d+)*)", seen)
                 sound = bool(were and now and set(were[1].split(", ")).isdisjoint(now[1].split(", ")))
+            elif fault.name == "TableLocked":
+                locked = re.fullmatch(r"(locked by session \d+), [1-9]\d* wait", seen)
+                sound = bool(locked and locked[1] == check["expected"])
             elif fault.name == "TableEmptied":
                 sound = transaction_of(check) is not None
             yield "proof_is_of_its_kind", [subject] * (not sound)

@@ -19,6 +19,7 @@ SILENCES = (*DEATHS, FREEZES)  # a victim writes no log
 DESTROYS = ("SiteDestroyed",)  # of these, nothing of the victim is left
 EMPTIES = "TableEmptied"
 ENDS = "ProcessKilled"  # one process, which others start again
+LOCKS = "TableLocked"
 DEGRADES = "LinkDegraded"  # a link goes on carrying, and worse
 EVERY = "*"
 OF_LINKS = ("LinkBlackholed", "LinkRefused", DEGRADES)
@@ -32,6 +33,7 @@ REFUSED = re.compile(r"^(\d+) packets refused$")
 DELAYED = re.compile(r"^(.+) on (\d+) of (\d+) streams, round trip (\d+) ms$")
 KILLED = re.compile(r"^killed: (\d+(?:, \d+)*)$")
 ENDED = re.compile(r"^gone; now (none|\d+(?:, \d+)*)$")
+LOCKED = re.compile(r"^(locked by session \d+), [1-9]\d* wait$")
 THINNED = re.compile(r"^(.+): (\d+) of (\d+) packets$")
 FLIPPED = re.compile(r"^bytes ([0-9a-f]+) \(were ([0-9a-f]+)\)$")
 LIKELY = 5.0  # standard deviations: one honest proof in two million is farther off
@@ -91,7 +93,7 @@ def _paths(case: Case, target: str) -> set[str]:
 
 def _effect(case: Case, fault: Fault) -> tuple[set[str], set[str]] | None:
     """What a fault of ours does, by the plan's topology; None for a fault of another name."""
-    if fault.name in ("PlannedSwitchover", "BitsFlipped", "CustomersSurge", EMPTIES, DEGRADES, ENDS):
+    if fault.name in ("PlannedSwitchover", "BitsFlipped", "CustomersSurge", EMPTIES, DEGRADES, ENDS, LOCKS):
         return set(), set()
     if fault.name in ("NodeKilled", FREEZES):
         return {fault.target}, set()
@@ -153,6 +155,9 @@ def _unlike(case: Case, fault: Fault, check: Check) -> str | None:
         killed, left = KILLED.match(str(check.expected)), ENDED.match(seen)
         others = killed is not None and left is not None and not {*killed[1].split(", ")} & {*left[1].split(", ")}
         return None if others else "expected none of the processes that were killed"
+    if fault.name == LOCKS:
+        locked = LOCKED.match(seen)
+        return None if locked is not None and locked[1] == check.expected else "expected a session that others wait for"
     if fault.name == EMPTIES:
         return None if EMPTIED.match(seen) and seen == check.expected else "expected no row of before the statement"
     if flipped := FLIPPED.match(str(check.expected)):
@@ -212,7 +217,13 @@ def _too_few(fault: Fault) -> Iterator[str]:
     assert fault.proof is not None
     victims = [check for check in fault.proof.checks if check.side == "victim"]
     pairs = {frozenset(path.split("->")) for path in fault.effect.cut}
-    checks = {"LinkBlackholed": len(fault.effect.cut) + 2 * len(pairs), "PlannedSwitchover": 2, "BitsFlipped": 1, ENDS: 1}
+    checks = {
+        "LinkBlackholed": len(fault.effect.cut) + 2 * len(pairs),
+        "PlannedSwitchover": 2,
+        "BitsFlipped": 1,
+        ENDS: 1,
+        LOCKS: 1,
+    }
     wanted = checks.get(fault.name, 0)
     if fault.name == DEGRADES:
         told = [(check.subject, str(check.expected)) for check in victims]
