@@ -18,6 +18,7 @@ from harness.hold import attach
 from runtime.cluster import Cluster
 from runtime.database import wait_for
 from runtime.links import cut_table
+from runtime.redundancy import fully_redundant
 from tests.laboratory import command, drillbook, standing_below
 
 pytestmark = pytest.mark.docker
@@ -114,6 +115,37 @@ def test_a_killed_node_is_seen_and_comes_back(hands: Hands) -> None:
     assert injected.returncode == 0, injected.stdout + injected.stderr
     assert "proved  dc2-b" in injected.stdout
     assert hands.status()["down"] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "seen"),
+    [
+        (("LinkRefused", "dc1<->dc3"), r"packets refused; seen \d+ packets refused"),
+        (
+            ("LinkDegraded", "*->dc3", "--set", "jitter_ms=10"),
+            r"seen 100 ms ± 10 ms more on (\d+) of \1 streams, round trip \d{3} ms",
+        ),
+        (
+            ("LinkDegraded", "dc1<->dc3", "--set", "latency_ms=0", "--set", "loss_percent=5"),
+            r"seen 5 % dropped: \d+ of \d+ packets",
+        ),
+        (("LinkDegraded", "dc1->dc3", "--set", "bandwidth_kbps=8000"), r"seen 8000 kbit/s"),
+        (("ProcessKilled", "walwriter@dc2-b"), r"seen gone; now "),
+        (("NodeFrozen", "dc2-b"), r"seen frozen, no answer"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
+)
+def test_it_is_done_as_said_and_nothing_of_it_is_left(hands: Hands, words: tuple[str, ...], seen: str) -> None:
+    cluster, _ = attach(hands.run_id)
+    rules = {link: cluster.script(link, "nft list ruleset; tc qdisc show") for link in ("link-dc1-dc3", "link-dc2-dc3")}
+    injected = hands.inject(*words, "--for", "1")
+    assert injected.returncode == 0, injected.stdout + injected.stderr
+    assert re.search(seen, injected.stdout), injected.stdout
+    assert "NOT PROVED" not in injected.stdout
+    assert hands.status()["faults"] == []
+    assert {link: cluster.script(link, "nft list ruleset; tc qdisc show") for link in rules} == rules
+    assert {one for path in ("dc1->dc3", "dc3->dc1") for one in cluster.slowed(path)} == {None}
+    wait_for(lambda: fully_redundant(cluster), within_s=60, what="full redundancy", every_s=0.2)
 
 
 def test_what_was_injected_for_a_while_is_healed_though_inject_is_killed(hands: Hands) -> None:
