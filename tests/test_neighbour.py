@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import neighbour
 from benchmarks.neighbour import beside
 
 
@@ -34,3 +35,12 @@ def test_nobody_is_no_neighbour() -> None:
     before = set(children_of(os.getpid()))
     with beside():
         assert set(children_of(os.getpid())) == before
+
+
+def test_a_neighbour_that_rests_works_for_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("benchmarks.neighbour.time.sleep", slept.append)
+    monkeypatch.setattr("benchmarks.neighbour.time.monotonic", lambda: 103.0)
+    assert neighbour.rest(100.0, 0.25) == 103.0
+    assert neighbour.rest(100.0, 1.0) == 103.0
+    assert slept == [9.0, 0.0]  # 3 s of work, a quarter of the time
