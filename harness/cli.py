@@ -88,7 +88,8 @@ def list_drills(as_json: bool) -> None:
 @main.command()
 @click.argument("drill")
 @SETTING
-def plan(drill: str, settings: tuple[str, ...]) -> None:
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Where the body is drawn by it.")
+def plan(drill: str, settings: tuple[str, ...], seed: int) -> None:
     """What DRILL would do, step by step: body, topology, load and targets, as JSON. Starts nothing."""
     found = load_drill(drill)
     try:
@@ -103,7 +104,7 @@ def plan(drill: str, settings: tuple[str, ...]) -> None:
     except ValueError as error:
         raise BadInput(str(error)) from error
     try:
-        body = [one.model_dump() for one in rehearse(found.body, topology)]
+        body = [one.model_dump() for one in rehearse(found.body, topology, seed=seed)]
     except CannotRehearse as error:
         raise BadInput(f"{drill}: {error}") from error
     described = {

@@ -26,9 +26,9 @@ class CannotRehearse(Exception):
     """Why what a drill will do is not known beforehand."""
 
 
-def rehearse(body: Callable[[Run], None], topology: Topology) -> list[Planned]:
-    """What the body will inject, await and do, in order. Raises CannotRehearse."""
-    first, second = (_once(body, Rehearsal(topology, name)) for name in ("somebody", "another"))
+def rehearse(body: Callable[[Run], None], topology: Topology, *, seed: int = 0) -> list[Planned]:
+    """What the body will inject, await and do, in order, with that seed. Raises CannotRehearse."""
+    first, second = (_once(body, Rehearsal(topology, name, seed)) for name in ("somebody", "another"))
     if first != second:
         differ = next((one for one, other in zip(first, second, strict=False) if one != other), None)
         raise CannotRehearse(f"what it does depends on what it sees: {differ if differ is not None else 'how much it does'}")
@@ -88,10 +88,11 @@ class Anything:
 class Rehearsal(Run):
     """A Run that writes down what it is asked for and does none of it. `name` stands for each node that only a cluster knows."""
 
-    def __init__(self, topology: Topology, name: str) -> None:
+    def __init__(self, topology: Topology, name: str, seed: int) -> None:
         nothing: Any = Anything(name)
+        plan: Any = Anything(name, seed=seed)
         cluster = cast(Cluster, Anything(name, topology=topology))
-        super().__init__(nothing, nothing, cluster, nothing, nothing, nothing, nothing)
+        super().__init__(plan, nothing, cluster, nothing, nothing, nothing, nothing)
         self.name = name
         self.body: list[Planned] = []
 

@@ -163,8 +163,9 @@ def make_plan(drill: Drill, options: Options, client: Any, found: images.Images)
     except ValueError as error:
         raise CouldNotStart(str(error)) from error
     body: list[Planned] | None = None
+    seed = random.SystemRandom().randrange(2**31) if options.seed is None else options.seed
     try:
-        body = rehearse(drill.body, topology)
+        body = rehearse(drill.body, topology, seed=seed)
     except CannotRehearse as error:
         degraded.append(f"the drill's body could not be rehearsed, so the verdict will be INVALID: {error}")
     return Plan(
@@ -172,7 +173,7 @@ def make_plan(drill: Drill, options: Options, client: Any, found: images.Images)
         drill=drill.name,
         claim=drill.claim,
         run_id=f"{drill.name}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
-        seed=random.SystemRandom().randrange(2**31) if options.seed is None else options.seed,
+        seed=seed,
         topology=topology.to_json(),
         targets=drill.targets,
         load=load_of(drill, options.workers),
