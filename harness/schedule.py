@@ -51,7 +51,7 @@ MAKERS: tuple[Maker, ...] = (
     lambda draw, topology: CenterIsolated(some_center(draw, topology)),
     lambda draw, topology: NodeKilled(some_node(draw, topology)),
     lambda draw, topology: NodeFrozen(some_node(draw, topology)),
-    lambda draw, topology: ProcessKilled(draw.choice(("server", "checkpointer", "walwriter")), some_database(draw, topology)),
+    lambda draw, topology: ProcessKilled(draw.choice(("server", "checkpointer")), some_database(draw, topology)),
     lambda _draw, _topology: HalfIsolated(PRIMARY),
     lambda draw, topology: LinkBlackholed(some_pair(draw, topology)),
     lambda draw, topology: LinkRefused(some_pair(draw, topology)),

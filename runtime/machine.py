@@ -14,10 +14,7 @@ import select
 import socket
 import struct
 import threading
-import time
 from pathlib import Path
-
-from topologies.model import Moment
 
 CLONE_NEWNET = 0x40000000
 SIOCGIFCONF = 0x8912
@@ -159,21 +156,6 @@ class Machine:
             except OSError:  # it died meanwhile
                 return False
         return False
-
-    def freeze(self, *, within_s: float) -> Moment | None:
-        """Let none of its processes run; returns when the kernel says so. None where it can't be asked, or takes longer."""
-        for controllers, name, word in ((("freezer",), "freezer.state", "FROZEN"), (("",), "cgroup.freeze", "1")):
-            group = self.cgroup(*controllers)
-            if group is None or not (group / name).is_file():
-                continue
-            deadline = time.monotonic() + within_s
-            with (group / name).open("r+b", buffering=0) as file:
-                before_ns = time.monotonic_ns()
-                while time.monotonic() < deadline:
-                    file.write(word.encode())  # again: the older tree begins to freeze, and goes on when asked
-                    if self.frozen():
-                        return Moment(before_ns, time.monotonic_ns())
-        return None
 
     def thaw_fd(self) -> tuple[int, str] | None:
         """A descriptor (the caller closes it) and what to write to it so that a frozen container runs on; None: there is none."""

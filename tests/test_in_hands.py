@@ -130,7 +130,7 @@ def test_a_killed_node_is_seen_and_comes_back(hands: Hands) -> None:
             r"seen 5 % dropped: \d+ of \d+ packets",
         ),
         (("LinkDegraded", "dc1->dc3", "--set", "bandwidth_kbps=8000"), r"seen 8000 kbit/s"),
-        (("ProcessKilled", "walwriter@dc2-b"), r"seen gone; now "),
+        (("ProcessKilled", "checkpointer@dc2-b"), r"seen gone; now "),
         (("NodeFrozen", "dc2-b"), r"seen frozen, no answer"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",

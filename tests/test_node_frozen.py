@@ -91,26 +91,6 @@ def test_the_kernel_says_who_is_frozen(
     assert Machine.frozen(cast(Machine, held)) is frozen
 
 
-def test_the_kernel_is_told_to_freeze_until_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "CGROUPS", tmp_path)
-    group = tmp_path / "freezer" / "docker" / "one"
-    group.mkdir(parents=True)
-    (group / "cgroup.procs").write_text("1\n")
-    (group / "freezer.state").write_text("")
-    held = Machine.__new__(Machine)
-    held.pid, held.cgroups, asked = 1, {"freezer": "/docker/one"}, [False, False, True]
-    monkeypatch.setattr(Machine, "frozen", lambda _: asked.pop(0))
-    monkeypatch.setattr(Machine, "__del__", lambda _: None)
-    moment = held.freeze(within_s=5)
-    assert moment is not None
-    assert moment.before_ns <= moment.after_ns
-    assert (group / "freezer.state").read_text() == "FROZEN" * 3  # a file keeps what the kernel would act on
-    monkeypatch.setattr(Machine, "frozen", lambda _: False)
-    assert held.freeze(within_s=0.01) is None
-    held.cgroups = {}
-    assert held.freeze(within_s=5) is None
-
-
 def rules(directory: Path) -> set[str]:
     return {one.rule for one in contradictions(read(Evidence(directory)))}
 
