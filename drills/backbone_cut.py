@@ -23,6 +23,7 @@ def test_backbone_cut(run: Run) -> None:
     with run.fault(LinkBlackholed("*<->*")):
         run.until(customers_are_refused, within_s=60)
         run.decide("the backbone is repaired", after_s=REPAIRED_AFTER_S)
+        run.until(customers_are_refused, within_s=5)
     run.until(service_restored, within_s=60)
     run.step("bring every copy back", runbooks.rejoin_standbys)
     run.until(replicas_caught_up, within_s=60)

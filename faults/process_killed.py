@@ -19,7 +19,7 @@ class ProcessKilled(NodeFault):
 
     `process`: server (the postmaster), checkpointer, walwriter, walsender (every one), walreceiver. After the death of any of
     them PostgreSQL trusts its shared memory no longer: all its processes end, and a new start recovers from the log. Nothing has
-    to be healed: the heal waits until the node answers.
+    to be healed: the heal waits until the node answers, and starts it where it ended as a whole.
     """
 
     def __init__(self, process: str, node: str = PRIMARY) -> None:
@@ -80,9 +80,9 @@ class ProcessKilled(NodeFault):
     def heal(self, cluster: Cluster) -> None:
         self.release()
         if self.known:  # else it was never prepared
-            wait_for(
-                lambda: cluster.answers(self.target), within_s=BACK_WITHIN_S, what=f"an answer of {self.target}", every_s=0.2
-            )
+            cluster.start([self.target])  # where whoever watched over the process ended with it
+            what = f"an answer of {self.target}"
+            wait_for(lambda: cluster.answers(self.target), within_s=BACK_WITHIN_S, what=what, every_s=0.2)
 
 
 def told(pids: list[int]) -> str:

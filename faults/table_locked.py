@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from typing import Any
-
-import psycopg
 
 from runtime.cluster import Cluster, ClusterError
 from runtime.database import wait_for
@@ -14,10 +13,11 @@ from topologies.kinds import DATABASE
 from topologies.model import Check, Effect, Moment, Proof, Topology
 
 TABLES = ("accounts", "entries", "payments")
-SESSION = "drillbook-lock"  # its application_name: whoever heals finds it by that
+SESSION = "drillbook-lock-{}"  # its application_name, with the table: whoever heals finds it by that
 LEASE_S = 600  # then it ends by itself, whatever became of us
 HELD_WITHIN_S = 15.0
 WAITING_WITHIN_S = 10.0
+ENDED_WITHIN_S = 20.0
 HOLDERS = """
 SELECT h.pid, (SELECT count(*) FROM pg_locks w WHERE w.relation = h.relation AND NOT w.granted)
   FROM pg_locks h JOIN pg_stat_activity a USING (pid)
@@ -67,7 +67,10 @@ class TableLocked:
             self.prepare(cluster)
         lock = f"BEGIN; LOCK TABLE {self.target} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep({LEASE_S})"
         before_ns = time.monotonic_ns()
-        cluster.begin(self.primary, ["psql", "-h", "/run/postgresql", f"dbname=bank application_name={SESSION}", "-c", lock])
+        cluster.begin(
+            self.primary,
+            ["psql", "-h", "/run/postgresql", f"dbname=bank application_name={SESSION.format(self.target)}", "-c", lock],
+        )
         what = f"a session to hold {self.target} on {self.primary}"
         held = wait_for(lambda: sessions(cluster, self.primary, self.target), within_s=HELD_WITHIN_S, what=what, every_s=0.01)
         self.session = held[0][0]
@@ -89,13 +92,18 @@ class TableLocked:
 
     def heal(self, cluster: Cluster) -> None:
         """Wherever such a session is: who heals may be another process, and the primary may have moved."""
-        for node in cluster.databases():
-            with contextlib.suppress(psycopg.Error):  # a database that is down holds no lock
-                cluster.sql(
-                    node.name, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", SESSION
-                )
+        for node in [one.name for one in cluster.databases()]:
+            what = f"an answer of {node}, on which a session may hold {self.target}"
+            wait_for(functools.partial(self.ended, cluster, node), within_s=ENDED_WITHIN_S, what=what, every_s=0.2)
+
+    def ended(self, cluster: Cluster, node: str) -> bool:
+        if not cluster.running(node):
+            return True  # what is dead holds no lock
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
+        cluster.sql(node, end, SESSION.format(self.target))
+        return True
 
 
 def sessions(cluster: Cluster, node: str, table: str) -> list[tuple[int, int]]:
     """Those of ours that hold the table: process id, and how many wait for it."""
-    return [(int(pid), int(others)) for pid, others in cluster.sql(node, HOLDERS, SESSION, table)]
+    return [(int(pid), int(others)) for pid, others in cluster.sql(node, HOLDERS, SESSION.format(table), table)]

@@ -230,8 +230,16 @@ class Cluster:
         return session
 
     def reaches(self, source: str, target: str) -> bool:
-        """Dials from center `source` to center `target` now, above TCP: a proxy accepts for a dead backend."""
-        return self.round_trip_s(source, target) is not None
+        """Dials from center `source` to center `target` now, above TCP: a proxy accepts for a dead backend.
+
+        Where nobody is left there who can be asked, whoever lives there hears datagrams, which no proxy takes for another.
+        """
+        return self.carries(source, target) if self.to_ask(target) is None else self.round_trip_s(source, target) is not None
+
+    def to_ask(self, center: str) -> Node | None:
+        """Who can be asked over HTTP in a center, and lives."""
+        asked = sorted((n for n in self.topology.center(center).nodes if KINDS[n.kind].asked), key=lambda n: KINDS[n.kind].start)
+        return next((n for n in asked if self.held_or_running(n.name)), None)
 
     def round_trip_s(self, source: str, target: str) -> float | None:
         """As `reaches`: after how long the answer to a dial came, in seconds; None where none comes.
@@ -239,14 +247,10 @@ class Cluster:
         Root on the engine's own host dials by a socket of its own in the caller's network, and starts no program: who looks must
         not be what customers feel.
         """
-        asked = sorted((n for n in self.topology.center(target).nodes if KINDS[n.kind].asked), key=lambda n: KINDS[n.kind].start)
-        caller, probe = self.somebody(source), next((n for n in asked if self.held_or_running(n.name)), None)
-        if probe is None:  # nobody there can be asked; whoever lives there hears datagrams, which no proxy takes for another
-            began = time.monotonic()
-            return time.monotonic() - began if self.carries(source, target) else None
-        port, path = KINDS[probe.kind].port, str(KINDS[probe.kind].asked)
-        if caller is None:
+        caller, probe = self.somebody(source), self.to_ask(target)
+        if caller is None or probe is None:
             return None
+        port, path = KINDS[probe.kind].port, str(KINDS[probe.kind].asked)
         if (machine := self.machine(caller)) is not None:
             began, address = time.monotonic(), (self.addresses.seen_from(source, probe.name), port)
             return time.monotonic() - began if answers_http(machine, address, path, within_s=DIAL_WITHIN_S) else None
@@ -593,12 +597,12 @@ class Cluster:
         Latency is added to TCP that goes through Toxiproxy, on connections that stand too; loss and bandwidth are the
         kernel's, for every packet. Raises ClusterError or LinkError.
         """
+        if latency_ms:  # before its interface has less to say through the same line
+            self.toxics(path).slow(self.proxies(path), path, latency_ms, jitter_ms)
         scripts = [links.loss_script(self.addresses, path, loss_percent)] if loss_percent else []
         scripts += [links.shape_script(self.addresses, path, kbps)] if kbps else []
         if scripts:
             self.script(self.place_of(path), "\n".join(scripts))
-        if latency_ms:
-            self.toxics(path).slow(self.proxies(path), path, latency_ms, jitter_ms)
 
     def undegrade(self, path: str) -> None:
         """Undo `degrade`: the path carries as its topology says. Safe to run again, and on paths that were never degraded."""

@@ -52,8 +52,19 @@ def command_lines(machine: Machine) -> dict[int, str]:
     group = machine.cgroup("pids", "memory", "freezer", "name=systemd", "")
     for word in (group / "cgroup.procs").read_text().split() if group is not None else ():
         with contextlib.suppress(OSError):  # it ended meanwhile
-            found[int(word)] = Path(f"/proc/{word}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            found[int(word)] = command_line(int(word))
     return found
+
+
+def command_line(pid: int) -> str:
+    """Raises OSError where no such process is left."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+
+
+def dead(pidfd: int, *, within_s: float) -> bool:
+    waiting = select.poll()
+    waiting.register(pidfd, select.POLLIN)
+    return bool(waiting.poll(within_s * 1000))
 
 
 class Held:
@@ -65,22 +76,23 @@ class Held:
         for pid in named(command_lines(machine), process):
             with contextlib.suppress(OSError):
                 fd = os.pidfd_open(pid)
-                if machine.owns(pid):
+                # Asked again, now that it is held: the number might have come to mean another one meanwhile.
+                if machine.owns(pid) and named({pid: command_line(pid)}, process):
                     self.pids.append(pid)
                     self.fds.append(fd)
                 else:
                     os.close(fd)
 
     def kill(self) -> Moment:
-        """SIGKILL, and wait until each is dead. Raises TimeoutError after 5 s."""
+        """SIGKILL, and wait until each is dead. Raises ProcessLookupError where one was dead already, TimeoutError after 5 s."""
+        for pid, fd in zip(self.pids, self.fds, strict=True):
+            if dead(fd, within_s=0):
+                raise ProcessLookupError(f"process {pid} was dead before it was killed")
         before_ns = time.monotonic_ns()
         for fd in self.fds:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(fd, signal.SIGKILL)
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
         for pid, fd in zip(self.pids, self.fds, strict=True):
-            waiting = select.poll()
-            waiting.register(fd, select.POLLIN)
-            if not waiting.poll(DEAD_WITHIN_S * 1000):
+            if not dead(fd, within_s=DEAD_WITHIN_S):
                 raise TimeoutError(f"process {pid} still runs {DEAD_WITHIN_S:g} s after its SIGKILL")
         return Moment(before_ns, time.monotonic_ns())
 

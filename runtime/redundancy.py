@@ -69,7 +69,7 @@ def rebuilt(cluster: Cluster, node: str) -> bool:
 AUDITED = """
 SELECT count(*) || ' payments, ' || coalesce(md5(string_agg(p::text, E'\\n' ORDER BY p.key)), '-') || ', '
     || (SELECT count(*) || ' entries, ' || coalesce(md5(string_agg(e::text, E'\\n' ORDER BY e.key, e.account)), '-')
-        FROM entries e JOIN payments o USING (key) WHERE o.committed_at < %s)
+        FROM entries e WHERE NOT EXISTS (SELECT FROM payments o WHERE o.key = e.key AND o.committed_at >= %s))
 FROM payments p WHERE p.committed_at < %s
 """
 IN_FLIGHT_S = 12.0  # a payment is committed within 10 s of its arrival at the door, or never

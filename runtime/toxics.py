@@ -50,7 +50,7 @@ class _Bounded:
         return answer
 
 
-api.requests = _Bounded()
+_bounded = api.requests = _Bounded()
 _one_link = threading.Lock()  # the client can talk to one at a time
 
 
@@ -69,8 +69,8 @@ class Toxics:
             yield server
 
     def version(self) -> str:
-        with self.told():
-            return str(api.APIConsumer.get("/version").json()["version"])
+        """Asked without the client, so that a link that does not answer yet holds up no other."""
+        return str(_bounded.get(f"http://{self.address}:{API_PORT}/version").json()["version"])
 
     def populate(self, wanted: Sequence[Proxy], latency_ms: Ways) -> None:
         """Make the proxies and their base latency. Raises LinkError where one of them is not there afterwards."""
@@ -91,14 +91,16 @@ class Toxics:
             for proxy in wanted:
                 for stream, way in ways(proxy):
                     name, told = f"base_{stream}", seen[proxy.name]
-                    if told.get_toxic(name) is not None:
-                        told.destroy_toxic(name)
-                    add(told, name, stream, round(latency_ms[way]), 0)
+                    wanted_ms = round(latency_ms[way])
+                    if told.get_toxic(name) is None:
+                        add(told, name, stream, wanted_ms, 0)
+                    else:  # in place: a stream that lost its toxic for a moment might lose what it holds
+                        attributes = {"latency": wanted_ms, "jitter": 0}
+                        api.APIConsumer.post(f"/proxies/{proxy.name}/toxics/{name}", json={"attributes": attributes})
                     now = told.get_toxic(name)
-                    if now is None or now.attributes["latency"] != round(latency_ms[way]):
-                        raise LinkError(
-                            f"{proxy.name} {stream}: expected {round(latency_ms[way])} ms; seen {now and now.attributes}"
-                        )
+                    if now is None or now.attributes["latency"] != wanted_ms:
+                        seen_now = None if now is None else now.attributes
+                        raise LinkError(f"{proxy.name} {stream}: expected {wanted_ms} ms; seen {seen_now}")
 
     def slow(self, wanted: Sequence[Proxy], path: str, latency_ms: int, jitter_ms: int) -> None:
         """More latency for whatever a directed path carries, on live connections too. Safe to run again."""

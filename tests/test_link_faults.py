@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from ipaddress import IPv4Network
@@ -16,6 +17,7 @@ from faults import build
 from faults.link_blackholed import LinkBlackholed
 from faults.link_degraded import LinkDegraded
 from faults.link_refused import LinkRefused
+from harness.handover import recompute
 from harness.hold import fault_from_words
 from judging.crosschecks import contradictions
 from judging.errors import BadInput
@@ -57,8 +59,8 @@ def test_a_star_is_every_center() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"latency_ms": 1001}, "expected latency_ms as a whole number from 0 to 1000; seen 1001"),
-        ({"latency_ms": 0.5}, "expected latency_ms as a whole number from 0 to 1000; seen 0.5"),
+        ({"latency_ms": 301}, "expected latency_ms as a whole number from 0 to 300; seen 301"),
+        ({"latency_ms": 0.5}, "expected latency_ms as a whole number from 0 to 300; seen 0.5"),
         ({"latency_ms": True}, "seen True"),
         ({"latency_ms": 10, "jitter_ms": 11}, "expected jitter_ms as a whole number from 0 to 10; seen 11"),
         ({"loss_percent": 51}, "expected loss_percent as a whole number from 0 to 50; seen 51"),
@@ -150,6 +152,7 @@ def test_a_delay_is_on_every_stream_and_is_felt(line: Line, seen: str, ok: bool)
     [
         (Line(counts=(5, 100)), "5 % dropped: 5 of 100 packets", True),
         (Line(counts=(0, 100)), "5 % dropped: 0 of 100 packets", False),
+        (Line(counts=(4, 99)), "5 % dropped: 4 of 99 packets", False),
         (Line(counts=None), "no rule", False),
     ],
 )
@@ -220,7 +223,9 @@ class Server:
         if path == "/proxies":
             return answer({key: {"name": key, "upstream": "", "enabled": True, "listen": ""} for key in self.kept})
         _, _, name, _, *named = path.split("/")
-        if method == "POST":
+        if method == "POST" and named:
+            self.kept[name][named[0]] |= json
+        elif method == "POST":
             self.kept[name][json["name"]] = json
         elif method == "DELETE":
             del self.kept[name][named[0]]
@@ -313,6 +318,10 @@ def test_a_degraded_link_contradicts_nothing(tmp_path: Path) -> None:
         ("5 % dropped", "5 % dropped: 0 of 412 packets"),
         ("5 % dropped", "5 % dropped: 412 of 412 packets"),
         ("5 % dropped", "5 % dropped: 60 of 412 packets"),
+        ("5 % dropped", "5 % dropped: 4 of 80 packets"),  # too few to tell a share
+        ("5 % dropped", f"5 % dropped: 5 of 1{'0' * 5000} packets"),
+        ("100 ms ± 20 ms more", "100 ms ± 20 ms more on ١ of ١ streams, round trip 161 ms"),
+        ("100 ms ± 20 ms more", "100 ms ± 20 ms more on 12 of 12 streams, round trip 161 ms\n"),
         ("8000 kbit/s", "no limit"),
     ],
 )
@@ -361,3 +370,48 @@ def test_a_star_is_every_center_to_judges_too(tmp_path: Path, target: str, paths
     story = SCENARIOS["degraded"]
     write_run(tmp_path, replace(story, faults=(replace(story.faults[0], target=target, impaired=paths),)))
     assert rules(tmp_path) == (set() if ok else {"effect_follows_from_the_target"})
+
+
+@pytest.mark.parametrize("target", ["*->nowhere", "dc1<->dc9", "dc1", "*<->*->*"])
+def test_a_link_that_the_plan_does_not_have_is_no_target(tmp_path: Path, target: str) -> None:
+    story = SCENARIOS["degraded"]
+    write_run(tmp_path, replace(story, faults=(replace(story.faults[0], target=target),)))
+    assert rules(tmp_path) == {"effect_follows_from_the_target"}
+
+
+@pytest.mark.parametrize("latency", [None, "15"])
+def test_a_plan_that_does_not_tell_a_latency_ends_in_a_doubt(tmp_path: Path, latency: Any) -> None:
+    run = write_run(tmp_path / "run", SCENARIOS["degraded"])
+    plan = json.loads((run / "plan.json").read_text())
+    for link in plan["topology"]["links"]:
+        link["latency_ms"] = latency
+    (run / "plan.json").write_text(json.dumps(plan))
+    assert verifier.verify(run)["verdict"] == "INVALID"
+    _, verdict, _ = recompute(run)
+    assert verdict.verdict == "INVALID"
+
+
+def test_a_proof_that_was_written_after_the_heal_is_none(tmp_path: Path) -> None:
+    write_run(tmp_path, SCENARIOS["degraded"])
+    with Forger(tmp_path) as run:
+        tidy = copy.deepcopy(run.kind("proof")[0])
+        for check in victims(run):
+            check["seen"] = "all as it should be"
+        healed = run.kind("healed")[0]
+        tidy |= {"t_ns": healed["t_ns"], "wall": healed["wall"]}
+        run.events.insert(run.events.index(healed) + 1, tidy)
+    assert "proof_is_of_its_kind" in rules(tmp_path)
+
+
+def test_every_path_is_healed_though_one_is_not() -> None:
+    healed: list[str] = []
+
+    def undegrade(path: str) -> None:
+        healed.append(path)
+        if path == "dc1->dc2":
+            raise LinkError("no answer")
+
+    cluster = SimpleNamespace(topology=TOPOLOGY, undegrade=undegrade)
+    with pytest.raises(LinkError, match="no answer"):
+        LinkDegraded("*<->*").heal(cast(Cluster, cluster))
+    assert sorted(healed) == sorted(str(link) for link in TOPOLOGY.links)

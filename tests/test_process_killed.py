@@ -23,6 +23,7 @@ from judging.evidence import Evidence
 from judging.records import read
 from runtime import processes
 from runtime.cluster import Cluster, ClusterError
+from runtime.database import wait_for
 from runtime.processes import Held, listed, named
 from tests.forger import Forger
 from tests.synthetic import SCENARIOS, write_run
@@ -75,6 +76,9 @@ class Node:
         self.asked.append((node, pids))
         self.now = self.after
 
+    def start(self, nodes: list[str]) -> None:
+        self.asked.append(nodes)
+
     def answers(self, node: str) -> bool:
         self.asked.append(node)
         return True
@@ -98,7 +102,7 @@ def test_its_proof_is_that_it_is_gone(before: list[int], after: list[int], expec
     (check,) = fault.proof(cast(Cluster, node)).checks
     assert (check.subject, check.expected, check.seen, check.ok) == ("server on dc1-a", expected, seen, ok)
     fault.heal(cast(Cluster, node))
-    assert node.asked == [("dc1-a", before), "dc1-a"]
+    assert node.asked == [("dc1-a", before), ["dc1-a"], "dc1-a"]
     again = build("ProcessKilled", json.loads(json.dumps(fault.arguments)))
     assert (again.target, again.undo()) == ("dc1-a", "wait until dc1-a answers again")
 
@@ -116,6 +120,7 @@ def test_who_is_not_there_cannot_be_killed() -> None:
 def child() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()", "victim"], stdin=subprocess.PIPE) as process:
         try:
+            wait_for(lambda: "victim" in processes.command_line(process.pid), within_s=10, what="a program with its own words")
             yield process
         finally:
             process.kill()
@@ -135,7 +140,8 @@ def test_what_is_held_is_killed_and_nothing_else(
     moment = held.kill()
     assert moment.before_ns <= moment.after_ns
     assert child.wait(5) == -9
-    held.kill()  # it is dead already
+    with pytest.raises(ProcessLookupError, match=f"process {child.pid} was dead before it was killed"):
+        held.kill()
     held.close()
     held.close()
     assert named(processes.command_lines(machine_of(tmp_path, os.getpid(), child.pid)), "server") == []
@@ -168,6 +174,7 @@ def rules(directory: Path) -> set[str]:
         ("killed: 4711", "still 4711", False),
         ("killed: none", "gone; now none", False),
         ("killed: 4711", "gone", False),
+        ("killed: 4711", "gone; now 04711", False),
     ],
 )
 def test_a_proof_is_of_processes_that_are_gone(tmp_path: Path, expected: str, seen: str, ok: bool) -> None:
@@ -176,3 +183,11 @@ def test_a_proof_is_of_processes_that_are_gone(tmp_path: Path, expected: str, se
         (check,) = (one for one in run.kind("proof")[0]["data"]["checks"] if one["side"] == "victim")
         check.update(expected=expected, seen=seen)
     assert rules(tmp_path) == (set() if ok else {"proof_is_of_its_kind"})
+
+
+def test_a_proof_is_of_that_process_on_that_node(tmp_path: Path) -> None:
+    write_run(tmp_path, SCENARIOS["process-killed"])
+    with Forger(tmp_path) as run:
+        (check,) = (one for one in run.kind("proof")[0]["data"]["checks"] if one["side"] == "victim")
+        check["subject"] = "walwriter on dc3-a"
+    assert rules(tmp_path) == {"proof_is_of_its_kind"}

@@ -2072,13 +2072,16 @@ def effect_of(run: Run, fault: Fault) -> tuple[set[str], set[str]]:
     return alone.get(fault.name, set(fault.down)), set() if fault.name in alone else set(fault.cut)
 
 
+COUNT = "([1-9][0-9]{0,17})"
+
+
 def ways_of(run: Run, fault: Fault) -> set[str]:
     """The directed paths of a link's fault; `*` is every center."""
     one, other = [*re.split("<->|->", fault.target), ""][:2]
-    named = [(one, other), (other, one)] if "<->" in fault.target else [(one, other)]
-    exact = {f"{a}->{b}" for a, b in named if "*" not in (a, b)}
-    links = [(link["source"], link["target"]) for link in run.topology["links"]]
-    return exact | {f"{a}->{b}" for a, b in links for x, y in named if "*" in (x, y) and x in (a, "*") and y in (b, "*")}
+    links, found = [(link["source"], link["target"]) for link in run.topology["links"]], set[str]()
+    for x, y in [(one, other), (other, one)] if "<->" in fault.target else [(one, other)]:
+        found |= {f"{a}->{b}" for a, b in links if x in (a, "*") and y in (b, "*")} or {f"{x}->{y}"}
+    return found
 
 
 def worsened(fault: Fault) -> list[str]:
@@ -2100,14 +2103,17 @@ def is_worse(run: Run, fault: Fault, check: Data) -> bool:
     if wanted not in worsened(fault):
         return False
     if wanted.endswith("more"):
-        told = re.fullmatch(re.escape(wanted) + r" on (\d+) of (\d+) streams, round trip (\d+) ms", seen)
+        told = re.fullmatch(re.escape(wanted) + rf" on {COUNT} of {COUNT} streams, round trip {COUNT} ms", seen)
         links = [one for one in run.topology["links"] if {one["source"], one["target"]} == set(check["subject"].split("->"))]
-        usual = sum(round(one["latency_ms"]) for one in links)
-        return bool(told and told[1] == told[2] != "0" and int(told[3]) >= usual + args["latency_ms"] - args["jitter_ms"])
+        ways = [one.get("latency_ms") for one in links]
+        if told is None or not all(fits(way, float) for way in ways):
+            return False
+        least: int = sum(map(round, ways)) + args["latency_ms"] - args["jitter_ms"]
+        return told[1] == told[2] and int(told[3]) >= least
     if wanted.endswith("dropped"):
-        told = re.fullmatch(re.escape(wanted) + r": (\d+) of (\d+) packets", seen)
+        told = re.fullmatch(re.escape(wanted) + rf": {COUNT} of {COUNT} packets", seen)
         gone, total, share = (int(told[1]), int(told[2]), args["loss_percent"] / 100) if told else (0, 0, 0.0)
-        return 0 < gone < total and abs(gone - total * share) <= 5 * (total * share * (1 - share)) ** 0.5 + 1
+        return 0 < gone < total and total >= 100 and abs(gone - total * share) <= 5 * (total * share * (1 - share)) ** 0.5 + 1
     return bool(seen == wanted)
 
 
@@ -2132,6 +2138,9 @@ def proofs(run: Run) -> Rules:
         gone = set(fault.down) if fault.name == "SiteDestroyed" else set[str]()
         worse = ways_of(run, fault) if fault.name == "LinkDegraded" else set[str]()
         meant = (*effect_of(run, fault), gone, emptied_by(fault), worse)
+        if fault.name in ("LinkBlackholed", "LinkRefused", "LinkDegraded"):
+            known = {f"{link['source']}->{link['target']}" for link in run.topology["links"]}
+            yield "effect_follows_from_the_target", sorted(ways_of(run, fault) - known)
         said = (set(fault.down), set(fault.cut), set(fault.destroyed), set(fault.damaged), set(fault.impaired))
         yield "effect_follows_from_the_target", [fault.id] * (said != meant)
         checks: list[Data] = fault.proof["checks"] if fault.proof else []
@@ -2167,18 +2176,21 @@ def proofs(run: Run) -> Rules:
                 sound = is_worse(run, fault, check)
             elif subject in fault.cut:
                 how = "refused" if fault.name == "LinkRefused" else "dropped"
-                packets = re.fullmatch(rf"(?:.*, )?(\d+) packets {how}", seen)
+                before = "(?:rule in place, )?" if how == "dropped" else ""
+                packets = re.fullmatch(rf"{before}({COUNT if how == 'refused' else '[0-9]+'}) packets {how}", seen)
                 dead = set(subject.split("->")) & set(run.center_of.values()) - alive
                 sound = bool(packets and (packets[1] != "0" or dead))
             elif fault.name == "BitsFlipped":
                 sound = flipped(check)
             elif fault.name == "ProcessKilled":
-                were = re.fullmatch(r"killed: (\d+(?:, \d+)*)", check["expected"])
-                now = re.fullmatch(r"gone; now (none|\d+(?:, \d+)*)", seen)
+                were = re.fullmatch(rf"killed: ({COUNT}(?:, {COUNT})*)", check["expected"])
+                now = re.fullmatch(rf"gone; now (none|{COUNT}(?:, {COUNT})*)", seen)
                 sound = bool(were and now and set(were[1].split(", ")).isdisjoint(now[1].split(", ")))
+                sound = sound and subject == f"{fault.args.get('process')} on {fault.target}"
             elif fault.name == "TableLocked":
-                locked = re.fullmatch(r"(locked by session \d+), [1-9]\d* wait", seen)
-                sound = bool(locked and locked[1] == check["expected"])
+                locked = re.fullmatch(rf"(locked by session {COUNT}), {COUNT} wait", seen)
+                there = subject in {f"{fault.target} on {node}" for node in run.databases}
+                sound = bool(there and locked and locked[1] == check["expected"])
             elif fault.name == "TableEmptied":
                 sound = transaction_of(check) is not None
             yield "proof_is_of_its_kind", [subject] * (not sound)

@@ -171,11 +171,13 @@ class Case:
         """The faults that were injected, in the order of time."""
         intents = {data.id: (event.t_ns, data) for event, data in self.records.of("intent", Intent)}
         heals = [(data.id, event.t_ns) for event, data in self.records.of("heal_started", HealStarted)]
-        proofs = {data.id: (event.t_ns, data) for event, data in self.records.of("proof", Proof)}
+        proofs = self.records.of("proof", Proof)
         found = []
         for _, data in sorted(self.records.of("injected", Injected), key=lambda one: one[1].before_ns):
             told_ns, intent = intents.get(data.id, (None, None))
-            proved_ns, proof = proofs.get(data.id, (None, None))
+            heal_ns = next((t for one, t in heals if one == data.id and t >= data.before_ns), None)
+            theirs = [(event.t_ns, one) for event, one in proofs if one.id == data.id and event.t_ns >= data.before_ns]
+            proved_ns, proof = next((p for p in reversed(theirs) if heal_ns is None or p[0] <= heal_ns), (None, None))
             found.append(
                 Fault(
                     id=data.id,
@@ -186,7 +188,7 @@ class Case:
                     before_ns=data.before_ns,
                     after_ns=data.after_ns,
                     intended_ns=told_ns,
-                    heal_ns=next((t for one, t in heals if one == data.id and t >= data.before_ns), None),
+                    heal_ns=heal_ns,
                     proof=proof,
                     proved_ns=proved_ns,
                 )

@@ -29,13 +29,15 @@ DEAD = re.compile(r"^exited, exit code 137, port \d+ closed$")
 GONE = re.compile(r"^no container, no disk, port \d+ closed$")
 STILL = "frozen, no answer"
 DROPPED = re.compile(r"^(?:rule in place, )?(\d+) packets dropped$")
-REFUSED = re.compile(r"^(\d+) packets refused$")
-DELAYED = re.compile(r"^(.+) on (\d+) of (\d+) streams, round trip (\d+) ms$")
-KILLED = re.compile(r"^killed: (\d+(?:, \d+)*)$")
-ENDED = re.compile(r"^gone; now (none|\d+(?:, \d+)*)$")
-LOCKED = re.compile(r"^(locked by session \d+), [1-9]\d* wait$")
-THINNED = re.compile(r"^(.+): (\d+) of (\d+) packets$")
+NUMBER = "([1-9][0-9]{0,17})"
+REFUSED = re.compile(rf"{NUMBER} packets refused")
+DELAYED = re.compile(rf"(.+) on {NUMBER} of {NUMBER} streams, round trip {NUMBER} ms")
+KILLED = re.compile(rf"killed: ({NUMBER}(?:, {NUMBER})*)")
+ENDED = re.compile(rf"gone; now (none|{NUMBER}(?:, {NUMBER})*)")
+LOCKED = re.compile(rf"(locked by session {NUMBER}), {NUMBER} wait")
+THINNED = re.compile(rf"(.+): {NUMBER} of {NUMBER} packets")
 FLIPPED = re.compile(r"^bytes ([0-9a-f]+) \(were ([0-9a-f]+)\)$")
+PACKETS_MIN = 100  # of which a share is told
 LIKELY = 5.0  # standard deviations: one honest proof in two million is farther off
 RESUMES_NS = 15 * SECOND_NS  # a container's first words, on a machine that starts five at once
 ABSENT_NS = 8 * SECOND_NS  # Patroni restarts a copy by itself when it must follow another primary; that takes less
@@ -44,7 +46,10 @@ COMES_BACK_NS = 30 * SECOND_NS
 
 def effect_follows_from_the_target(case: Case) -> Iterator[str]:
     """A fault's name and target say what must be down and cut: an effect that is narrower hides a victim."""
+    links = _links(case)
     for fault in case.faults:
+        if fault.name in OF_LINKS and (strange := sorted(_paths(case, fault.target) - links)):
+            yield f"Fault {fault.id}: {fault.name} of {fault.target}; plan.json has no link {first_few(strange)}."
         wanted = _effect(case, fault)
         if wanted is None:
             # Else any name would spare a dead primary's disk from being opened, or stale reads from being told.
@@ -73,21 +78,21 @@ def effect_follows_from_the_target(case: Case) -> Iterator[str]:
                 )
 
 
+def _links(case: Case) -> set[str]:
+    found = case.plan.topology.get("links", []) if case.plan is not None else []
+    return {f"{link['source']}->{link['target']}" for link in found}
+
+
 def _paths(case: Case, target: str) -> set[str]:
-    """The directed paths that the target of a link's fault names: `*` is every center that has such a link."""
+    """The directed paths that the target of a link's fault names, `*` being every center; what names no link stays as it is."""
     one, both, other = target.partition("<->")
     found: set[str] = set()
     for path in (f"{one}->{other}", f"{other}->{one}") if both else (target,):
-        if EVERY not in path:
-            found.add(path)
-            continue
         source, _, to = path.partition("->")
-        links = case.plan.topology.get("links", []) if case.plan is not None else []
-        found |= {
-            f"{link['source']}->{link['target']}"
-            for link in links
-            if source in (link["source"], EVERY) and to in (link["target"], EVERY)
+        fitting = {
+            link for link in _links(case) if source in (link.partition("->")[0], EVERY) and to in (link.partition("->")[2], EVERY)
         }
+        found |= fitting or {path}
     return found
 
 
@@ -147,17 +152,19 @@ def _unlike(case: Case, fault: Fault, check: Check) -> str | None:
     if fault.name == DEGRADES:
         return _undegraded(case, fault, check)
     if check.subject in fault.effect.cut:
-        dropped = (REFUSED if fault.name == "LinkRefused" else DROPPED).match(seen)
+        dropped = (REFUSED if fault.name == "LinkRefused" else DROPPED).fullmatch(seen)
         # A dead center sends nothing: there the rule alone is the proof.
         enough = dropped is not None and (int(dropped[1]) > 0 or fault.name in DEATHS)
         return None if enough else "expected a rule that dropped packets on a cut path"
     if fault.name == ENDS:
-        killed, left = KILLED.match(str(check.expected)), ENDED.match(seen)
+        killed, left = KILLED.fullmatch(str(check.expected)), ENDED.fullmatch(seen)
         others = killed is not None and left is not None and not {*killed[1].split(", ")} & {*left[1].split(", ")}
+        others &= check.subject == f"{fault.args.get('process')} on {fault.target}"
         return None if others else "expected none of the processes that were killed"
     if fault.name == LOCKS:
-        locked = LOCKED.match(seen)
-        return None if locked is not None and locked[1] == check.expected else "expected a session that others wait for"
+        locked = LOCKED.fullmatch(seen)
+        there = check.subject in {f"{fault.target} on {node}" for node in case.databases}
+        return None if there and locked is not None and locked[1] == check.expected else "expected a session that others wait for"
     if fault.name == EMPTIES:
         return None if EMPTIED.match(seen) and seen == check.expected else "expected no row of before the statement"
     if flipped := FLIPPED.match(str(check.expected)):
@@ -178,17 +185,17 @@ def _undegraded(case: Case, fault: Fault, check: Check) -> str | None:
     if expected not in degradations(fault.args):
         return "expected one of the degradations of the fault's arguments"
     if expected.endswith("more"):
-        delayed = DELAYED.match(seen)
+        delayed = DELAYED.fullmatch(seen)
         least_ms = fault.args["latency_ms"] - fault.args["jitter_ms"] + _round_trip_ms(case, check.subject)
-        whole = delayed is not None and delayed[1] == expected and delayed[2] == delayed[3] != "0"
+        whole = delayed is not None and delayed[1] == expected and delayed[2] == delayed[3]
         felt = delayed is not None and int(delayed[4]) >= least_ms
         return None if whole and felt else f"expected it on every stream, and {least_ms} ms there and back"
     if expected.endswith("dropped"):
-        thinned = THINNED.match(seen)
+        thinned = THINNED.fullmatch(seen)
         gone, of = (int(thinned[2]), int(thinned[3])) if thinned is not None and thinned[1] == expected else (0, 0)
         share = fault.args["loss_percent"] / 100
         likely = abs(gone - of * share) <= LIKELY * math.sqrt(of * share * (1 - share)) + 1
-        return None if 0 < gone < of and likely else "expected about that share of the packets"
+        return None if 0 < gone < of and of >= PACKETS_MIN and likely else "expected about that share of the packets"
     return None if seen == expected else f"expected {expected!r}"
 
 
@@ -230,7 +237,7 @@ def _too_few(fault: Fault) -> Iterator[str]:
         due = [(path, one) for path in fault.effect.impaired for one in degradations(fault.args)]
         if missing := [f"{one} on {path}" for path, one in due if (path, one) not in told] or ([] if due else ["all"]):
             yield f"Fault {fault.id}: of what degraded {fault.target}, its proof leaves out {first_few(missing)}."
-    if len(victims) < wanted:
+    if wanted and len(victims) != wanted:
         yield f"Fault {fault.id}: the proof of {fault.name} has {wanted} checks of its victims; {len(victims)} are there."
 
 
