@@ -19,6 +19,7 @@ from reports.words import Words
 WIDTH = 300.0
 NODE_ROW, CENTER_HEAD, CENTER_GAP, REGION_HEAD = 17.0, 24.0, 26.0, 22.0
 BOX_LEFT, BOX_WIDTH = 26.0, 168.0
+LETTER_WIDTH = 6.4  # of the words at a link
 DURING_MAX = 4  # of a drill with many faults, the first ones
 
 
@@ -111,19 +112,33 @@ def topology_chart(topology: dict[str, Any], moment: Moment, words: Words, *, sa
     regions = _regions(topology)
     height = 8 + sum(REGION_HEAD + 6 + sum(_height(c) + CENTER_GAP for c in centers) for _, centers in regions)
     with drawing(f"topology-{salt}"):
-        canvas = Canvas(_width(regions, topology.get("links", [])), height)
+        canvas = Canvas(_width(regions, topology.get("links", []), moment, words), height)
         middle = _draw_regions(canvas, regions, moment, words)
         _draw_links(canvas, topology.get("links", []), middle, moment, words)
         return inline(canvas.figure, label=label, desc=describe(topology, moment, words), css="topology")
 
 
-def _width(regions: Sequence[tuple[str, list[dict[str, Any]]]], links: Sequence[dict[str, Any]]) -> float:
-    """Wide enough for what stands at the outermost link; a bandwidth is wider than a latency."""
+def _width(
+    regions: Sequence[tuple[str, list[dict[str, Any]]]], links: Sequence[dict[str, Any]], moment: Moment, words: Words
+) -> float:
+    """Wide enough for what stands at the outermost link: a latency, a bandwidth, or what became of it."""
     order = {str(center.get("name")): number for number, center in enumerate(c for _, centers in regions for c in centers)}
     pairs = _pairs(links, dict.fromkeys(order, 0.0), "latency_ms")
     far = max((abs(order[a] - order[b]) for a, b in pairs), default=1)
     text = 62.0 if any(link.get("bandwidth_kbps") is not None for link in links) else 46.0
-    return max(WIDTH, BOX_LEFT + BOX_WIDTH + 16 + (far - 1) * 44 + text)
+    became = [(abs(order[a] - order[b]), _became(a, b, moment, words)) for a, b in pairs]
+    room = max([(far - 1) * 44 + text, *((span - 1) * 44 + 8 + LETTER_WIDTH * len(told) for span, told in became if told)])
+    return max(WIDTH, BOX_LEFT + BOX_WIDTH + 16 + room)
+
+
+def _became(a: str, b: str, moment: Moment, words: Words) -> str:
+    """What a fault has made of a pair of links, for the drawing; empty where they carry as ever."""
+    both = f"{a}->{b}", f"{b}->{a}"
+    if lost := [arrow for arrow in both if arrow in moment.cut]:
+        return f"✕ {words('topology.cut_both') if len(lost) == 2 else words('topology.cut_one', link=lost[0])}"
+    if worse := [arrow for arrow in both if arrow in moment.impaired]:
+        return f"≈ {words('topology.impaired_both') if len(worse) == 2 else words('topology.impaired_one', link=worse[0])}"
+    return ""
 
 
 def _regions(topology: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -204,22 +219,18 @@ def _draw_links(canvas: Canvas, links: Sequence[dict[str, Any]], middle: dict[st
         x = BOX_LEFT + BOX_WIDTH + 16 + (span - 1) * 44
         shift = 7 * (column % 3 - 1) if span == 1 else 0
         top, bottom = sorted((middle[a] + (6 if span == 1 else -6), middle[b] + (-6 if span == 1 else 6)))
-        lost = [arrow for arrow in (f"{a}->{b}", f"{b}->{a}") if arrow in moment.cut]
-        worse = [arrow for arrow in (f"{a}->{b}", f"{b}->{a}") if arrow in moment.impaired]
-        color = BAD if lost or worse else MUTED
+        became = _became(a, b, moment, words)
+        color = BAD if became else MUTED
+        dashes = {"": "solid", "✕": (0, (3, 3)), "≈": (0, (6, 2))}[became[:1]]
         canvas.line([BOX_LEFT + BOX_WIDTH + 1, x, x, BOX_LEFT + BOX_WIDTH + 1], [top, top, bottom, bottom],
-                   color=color, linewidth=1.2, linestyle=(0, (3, 3)) if lost else (0, (6, 2)) if worse else "solid")  # fmt: skip
+                   color=color, linewidth=1.2, linestyle=dashes)  # fmt: skip
         told = [words("topology.latency", ms=pairs[(a, b)])]
         told += [words("topology.bandwidth", kbps=narrow[(a, b)])] if (a, b) in narrow else []
         for row, text in enumerate(told):
             canvas.text(x + 4, (top + bottom) / 2 + shift + 14 * row, text, size=10.5, color=MUTED,
                        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1})  # fmt: skip
-        if lost:
-            word = words("topology.cut_both") if len(lost) == 2 else words("topology.cut_one", link=lost[0])
-            canvas.text(x + 4, (top + bottom) / 2 + shift + 14 * len(told), f"✕ {word}", size=10.5, color=BAD)
-        elif worse:
-            word = words("topology.impaired_both") if len(worse) == 2 else words("topology.impaired_one", link=worse[0])
-            canvas.text(x + 4, (top + bottom) / 2 + shift + 14 * len(told), f"≈ {word}", size=10.5, color=BAD)
+        if became:
+            canvas.text(x + 4, (top + bottom) / 2 + shift + 14 * len(told), became, size=10.5, color=BAD)
 
 
 def _pairs(links: Sequence[dict[str, Any]], middle: dict[str, float], field: str) -> dict[tuple[str, str], str]:

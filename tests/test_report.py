@@ -20,7 +20,7 @@ from judging.evidence import Evidence, Targets, csv_text, sha256_of
 from judging.judge import Verdict, judge
 from judging.measure import Measurement, Phases, measure
 from judging.sentence import ENGLISH, one_sentence, seconds
-from reports import predictions, rows
+from reports import predictions, rows, topology
 from reports.charts import NARROW, WIDE, border_notes, place_marks, segment_spans, uncertain_from
 from reports.figures import Timeline, clockwork, timeline
 from reports.host import what_to_see
@@ -32,6 +32,7 @@ from reports.topology import moments
 from reports.words import words
 from reports.year import year_rows
 from tests.synthetic import SCENARIOS, FaultStory, Scenario, Stall, ns, reseal, write_run
+from topologies.two_region_three_center import two_region_three_center
 
 ROOM = TEMPLATES.parent
 
@@ -773,3 +774,23 @@ def test_the_sentence_can_be_put_in_other_words(run: Path) -> None:
     _, measurement, verdict = judged(run)
     assert one_sentence(measurement, verdict, {**ENGLISH, "fault.centerpowerloss": "{target} 断电"}).startswith("dc1 断电")
     assert set(words().sentence) >= set(ENGLISH)
+
+
+@pytest.mark.parametrize(
+    ("cut", "impaired", "told"),
+    [
+        ((), (), ""),
+        (("dc1->dc3", "dc3->dc1"), (), "✕ cut"),
+        (("dc1->dc3",), ("dc3->dc1",), "✕ dc1->dc3 cut"),  # the graver one
+        ((), ("dc1->dc3", "dc3->dc1"), "≈ degraded"),
+        ((), ("dc3->dc1",), "≈ dc3->dc1 degraded"),
+    ],
+)
+def test_a_drawing_is_as_wide_as_what_became_of_a_link(cut: tuple[str, ...], impaired: tuple[str, ...], told: str) -> None:
+    plan = two_region_three_center().to_json()
+    moment = topology.Moment("during", "f1", 1.0, cut=frozenset(cut), impaired=frozenset(impaired))
+    assert topology._became("dc1", "dc3", moment, words()) == told
+    chart = topology.topology_chart(plan, moment, words(), salt="1", label="a drawing")
+    width = float(re.search(r'viewBox="0 0 ([0-9.]+) ', chart)[1])  # type: ignore[index]
+    assert (width > topology.WIDTH) == (len(told) > 6)
+    assert all(f"≈ {link}." in topology.describe(plan, moment, words()) for link in impaired)
