@@ -75,7 +75,7 @@ FAULTS: dict[str, Callable[[Cluster], Fault]] = {
     "BitsFlipped": lambda _: BitsFlipped("accounts", node="dc2-b"),
     "PlannedSwitchover": away_from_the_primary,
     "CenterIsolated": lambda _: CenterIsolated("dc2"),
-    "HalfIsolated": lambda _: HalfIsolated("dc2-b"),
+    "HalfIsolated": lambda _: HalfIsolated("primary"),  # a copy is dialled by nobody: nothing could be dropped
     "NodeFrozen": lambda _: NodeFrozen("dc2-b"),
     "ProcessKilled": lambda _: ProcessKilled("server", "dc2-b"),
     "LinkDegraded": lambda _: LinkDegraded("dc1<->dc2", 50, jitter_ms=5, loss_percent=5, bandwidth_kbps=20_000),
