@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from faults.model import LinkFault
+from faults.model import LinkFault, proof_of_rule
 from runtime.cluster import Cluster
-from runtime.database import wait_for
-from topologies.model import Check, Effect, Moment, Proof, Topology
+from topologies.model import Effect, Moment, Proof, Topology
 
 
 class LinkRefused(LinkFault):
@@ -32,17 +31,7 @@ class LinkRefused(LinkFault):
         return None
 
     def proof(self, cluster: Cluster) -> Proof:
-        return Proof(tuple(proof_of_refusal(cluster, path) for path in self.paths(cluster.topology)))
+        return Proof(tuple(proof_of_rule(cluster.refused, path, "refused") for path in self.paths(cluster.topology)))
 
     def heal(self, cluster: Cluster) -> None:
         cluster.accept(self.paths(cluster.topology))
-
-
-def proof_of_refusal(cluster: Cluster, path: str) -> Check:
-    """The rule stands in the link's network namespace and has refused packets: waits for the first (10 s at most)."""
-    try:
-        packets = wait_for(lambda: cluster.refused(path), within_s=10, what=f"a refused packet on {path}")
-    except TimeoutError:
-        packets = cluster.refused(path)
-    seen = "no rule" if packets is None else f"{packets} packets refused"
-    return Check(subject=path, expected="packets refused", seen=seen, ok=bool(packets))

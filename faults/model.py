@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from runtime.cluster import Cluster
@@ -195,11 +196,15 @@ def proof_of_death(cluster: Cluster, node: str) -> Check:
 
 
 def proof_of_cut(cluster: Cluster, path: str) -> Check:
-    """The rule stands in the link's network namespace and has dropped packets: waits for the first (10 s at most)."""
+    return proof_of_rule(cluster.dropped, path, "dropped")
+
+
+def proof_of_rule(counted: Callable[[str], int | None], path: str, what: str) -> Check:
+    """A rule stands in the link's network namespace and has dropped, or refused, packets: waits for the first (10 s at most)."""
     try:
-        packets = wait_for(lambda: cluster.dropped(path), within_s=10, what=f"a dropped packet on {path}")
+        packets = wait_for(lambda: counted(path), within_s=10, what=f"a packet {what} on {path}")
     except TimeoutError:
-        packets = cluster.dropped(path)
-    seen = "no rule" if packets is None else f"{packets} packets dropped"
+        packets = counted(path)
+    seen = "no rule" if packets is None else f"{packets} packets {what}"
     # Nothing may flow on a path whose far end is dead: the rule alone is no proof, and neither is silence.
-    return Check(subject=path, expected="packets dropped", seen=seen, ok=bool(packets))
+    return Check(subject=path, expected=f"packets {what}", seen=seen, ok=bool(packets))

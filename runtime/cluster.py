@@ -490,7 +490,7 @@ class Cluster:
     def freeze(self, node: str) -> Moment:
         """Let no process of the node run until `thaw`: it keeps its connections and says nothing. Raises ClusterError.
 
-        Through the engine, a tenth of a second: it refuses to pause, and could not remove, what was frozen without it.
+        Through the engine, up to tenths of a second: it refuses to pause, and could not remove, what was frozen without it.
         """
         container, before_ns = self.container(node), time.monotonic_ns()
         try:
